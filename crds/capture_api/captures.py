@@ -1,0 +1,102 @@
+"""TrafficCapture: what the user writes (`crds/trafficcapture.yaml`)."""
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from capture_api.conditions import Condition
+from capture_api.meta import ObjectMeta
+from capture_api.programs import Inbound, Outbound, Proxy
+from capture_api.selection import LabelSelector
+from capture_api.wire import WireStruct
+
+
+class Mode(StrEnum):
+    """Whether the agents write (`Enforce`) or only look and report (`Observe`)."""
+
+    ENFORCE = "Enforce"
+    OBSERVE = "Observe"
+
+
+class DriftPolicy(StrEnum):
+    """What an agent does about rules that are not as programmed."""
+
+    REPAIR = "Repair"
+    REPORT = "Report"
+
+
+class TrafficCaptureSpec(WireStruct, frozen=True):
+    """The desired redirection of the selected pods; fields as in the schema."""
+
+    pod_selector: LabelSelector
+    priority: int = 0
+    mode: Mode = Mode.ENFORCE
+    suspend: bool = False
+    drift_policy: DriftPolicy = DriftPolicy.REPAIR
+    chain_prefix: str = "CAPTURE"
+    proxy: Proxy = Proxy()
+    inbound: Inbound | None = None
+    outbound: Outbound | None = None
+
+
+class PodCounts(WireStruct, frozen=True, omit_defaults=False):
+    """Pods by what is known of them; `matched` is the sum of the others.
+
+    `superseded` pods match, but another capture of higher precedence has them.
+    """
+
+    matched: int = 0
+    programmed: int = 0
+    drifted: int = 0
+    failed: int = 0
+    not_applicable: int = 0
+    pending: int = 0
+    superseded: int = 0
+
+
+class LastDrift(WireStruct, frozen=True):
+    """The newest difference seen between a pod's rules and its program."""
+
+    time: str
+    pod: str
+    kind: str
+    expected: str = ""
+    found: str = ""
+    actor: str = ""
+
+
+class DriftCounts(WireStruct, frozen=True, omit_defaults=False):
+    """How often drift was detected and repaired since the capture was created."""
+
+    detected: int = 0
+    repaired: int = 0
+    last: LastDrift | None = None
+
+
+class PodAttention(WireStruct, frozen=True):
+    """One pod that is not as it should be, and why (at most 256 characters)."""
+
+    pod: str
+    node: str
+    state: str
+    reason: str
+    message: str = ""
+
+
+class TrafficCaptureStatus(WireStruct, frozen=True):
+    """Evidence about a capture, written by the operator alone."""
+
+    observed_generation: int = 0
+    conditions: tuple[Condition, ...] = ()
+    pods: PodCounts = PodCounts()
+    drift: DriftCounts = DriftCounts()
+    attention: tuple[PodAttention, ...] = ()
+
+
+class TrafficCapture(WireStruct, frozen=True):
+    """A TrafficCapture whose spec is not decoded yet, so that one bad spec spoils nothing else."""
+
+    metadata: ObjectMeta
+    spec: dict[str, Any] = msgspec.field(default_factory=dict)
+    status: TrafficCaptureStatus = TrafficCaptureStatus()

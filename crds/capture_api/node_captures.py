@@ -1,0 +1,111 @@
+"""NodeCapture: dispatch to one node and the evidence from it (`crds/nodecapture.yaml`)."""
+
+from enum import StrEnum
+
+from capture_api.captures import LastDrift
+from capture_api.meta import ObjectMeta
+from capture_api.wire import WireStruct
+
+
+class ProgramRef(WireStruct, frozen=True):
+    """The CaptureProgram a pod is to have, named by namespace-local name and content."""
+
+    name: str
+    capture_uid: str
+    generation: int
+    hash: str
+
+
+class DispatchedPod(WireStruct, frozen=True):
+    """One pod of the node; without `program` it is decided that nothing captures it."""
+
+    uid: str
+    namespace: str
+    name: str
+    pod_ips: tuple[str, ...] = ()
+    host_network: bool = False
+    runtime_class: str = ""
+    program: ProgramRef | None = None
+
+
+class NodeCaptureSpec(WireStruct, frozen=True, omit_defaults=False):
+    """Every pod of the node in a namespace that has captures, ordered by UID."""
+
+    pods: tuple[DispatchedPod, ...] = ()
+
+
+class PodState(StrEnum):
+    """What an agent knows of a pod it was dispatched."""
+
+    PENDING = "Pending"
+    """Not looked at yet, or its network namespace is not there yet."""
+    PROGRAMMED = "Programmed"
+    """Read back from the kernel and found equal to the program."""
+    DRIFTED = "Drifted"
+    """Read, and different; it is only reported, or its repair is backing off."""
+    FAILED = "Failed"
+    """It could not be read or written; `reason` and `message` say why."""
+    NOT_APPLICABLE = "NotApplicable"
+    """A pod that is never captured, e.g. on the host network; `reason` says which."""
+
+
+class NetnsIdentity(WireStruct, frozen=True):
+    """A network namespace by the device and inode number of its nsfs file."""
+
+    device: int
+    inode: int
+
+
+class PodEvidence(WireStruct, frozen=True):
+    """What an agent found in one pod; counters go on over restarts of the agent."""
+
+    uid: str
+    namespace: str
+    name: str
+    state: PodState
+    reason: str = ""
+    message: str = ""
+    capture_uid: str = ""
+    generation: int = 0
+    hash: str = ""
+    """Hash of the program that the kernel was found to hold; empty when it holds none of ours."""
+    netns: NetnsIdentity | None = None
+    backend: str = ""
+    ports_not_listening: tuple[int, ...] = ()
+    """Redirect ports on which nobody in the pod listens."""
+    drift_detected: int = 0
+    drift_repaired: int = 0
+    last_drift: LastDrift | None = None
+
+
+class PastDrift(WireStruct, frozen=True):
+    """Drift of a capture's pods that are gone from this node, so that its counts never fall."""
+
+    capture_uid: str
+    detected: int = 0
+    repaired: int = 0
+
+
+class AgentInfo(WireStruct, frozen=True):
+    """The agent that wrote the status."""
+
+    version: str = ""
+    ready: bool = False
+    backends: tuple[str, ...] = ()
+
+
+class NodeCaptureStatus(WireStruct, frozen=True, omit_defaults=False):
+    """Evidence about one node, written by its agent alone."""
+
+    observed_generation: int = 0
+    agent: AgentInfo = AgentInfo()
+    pods: tuple[PodEvidence, ...] = ()
+    past_drift: tuple[PastDrift, ...] = ()
+
+
+class NodeCapture(WireStruct, frozen=True):
+    """One node's dispatch and evidence; named as the node."""
+
+    metadata: ObjectMeta
+    spec: NodeCaptureSpec = NodeCaptureSpec()
+    status: NodeCaptureStatus = NodeCaptureStatus()

@@ -1,0 +1,83 @@
+"""What to capture, resolved: the program that a CaptureProgram carries and an agent enforces.
+
+Evaluation order, first hit decides (DESIGN of the API, docs/how-it-works.md):
+inbound (PREROUTING, TCP): `exclude` passes, then `include` (or everything) is redirected.
+outbound (OUTPUT, TCP): `exclude` passes; the loopback interface goes by `loopback`; the proxy's own
+packets pass; 127.0.0.1 passes; `include` (or everything) is redirected.
+"""
+
+import hashlib
+from enum import StrEnum
+
+import msgspec
+
+from capture_api.cidrs import Cidr
+from capture_api.ports import PortRange
+from capture_api.wire import WireStruct, encode
+
+DEFAULT_PROXY_ID = 1337
+
+
+class Loopback(StrEnum):
+    """What happens to packets that the pod sends to its own address over `lo`."""
+
+    BYPASS = "Bypass"
+    REDIRECT = "Redirect"
+    INBOUND = "Inbound"
+
+
+class Proxy(WireStruct, frozen=True, omit_defaults=False):
+    """Whose outbound packets are the proxy's own and pass: numeric user and group ids."""
+
+    uids: tuple[int, ...] = (DEFAULT_PROXY_ID,)
+    gids: tuple[int, ...] = (DEFAULT_PROXY_ID,)
+
+
+class InboundTerm(WireStruct, frozen=True):
+    """Matches a packet when every field that is given matches; an empty field is not given."""
+
+    ports: tuple[PortRange, ...] = ()
+    sources: tuple[Cidr, ...] = ()
+
+
+class OutboundTerm(WireStruct, frozen=True):
+    """Matches a packet when every field that is given matches; an empty field is not given."""
+
+    ports: tuple[PortRange, ...] = ()
+    destinations: tuple[Cidr, ...] = ()
+
+
+class Inbound(WireStruct, frozen=True, omit_defaults=False):
+    """Capture of the connections a pod accepts. An empty `include` means everything."""
+
+    redirect_port: int
+    include: tuple[InboundTerm, ...] = ()
+    exclude: tuple[InboundTerm, ...] = ()
+
+
+class Outbound(WireStruct, frozen=True, omit_defaults=False):
+    """Capture of the connections a pod opens. An empty `include` means everything."""
+
+    redirect_port: int
+    include: tuple[OutboundTerm, ...] = ()
+    exclude: tuple[OutboundTerm, ...] = ()
+    loopback: Loopback = Loopback.BYPASS
+
+
+class Program(WireStruct, frozen=True, omit_defaults=False):
+    """The resolved meaning of a TrafficCapture; `inbound` or `outbound` or both are there."""
+
+    chain_prefix: str
+    proxy: Proxy = Proxy()
+    inbound: Inbound | None = None
+    outbound: Outbound | None = None
+
+
+def program_hash(program: Program) -> str:
+    """Name a program by its content: 16 hex digits of SHA-256 over its canonical JSON.
+
+    Equal programs have equal hashes on every node and version; the evidence in
+    `NodeCapture.status` refers to a program by it.
+    """
+    canonical = msgspec.json.encode(encode(program), order="deterministic")
+    return hashlib.sha256(canonical).hexdigest()[:16]

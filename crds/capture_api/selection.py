@@ -1,0 +1,81 @@
+"""Which pods a capture selects, and which capture wins a pod."""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from capture_api.wire import WireStruct
+
+
+class SelectorOperator(StrEnum):
+    """The operators of a label selector requirement."""
+
+    IN = "In"
+    NOT_IN = "NotIn"
+    EXISTS = "Exists"
+    DOES_NOT_EXIST = "DoesNotExist"
+
+
+class LabelSelectorRequirement(WireStruct, frozen=True):
+    """One row of `matchExpressions`."""
+
+    key: str
+    operator: SelectorOperator
+    values: tuple[str, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether the labels satisfy this requirement, as `metav1.LabelSelector` defines it."""
+        match self.operator:
+            case SelectorOperator.IN:
+                return labels.get(self.key) in self.values
+            case SelectorOperator.NOT_IN:
+                return labels.get(self.key) not in self.values
+            case SelectorOperator.EXISTS:
+                return self.key in labels
+            case SelectorOperator.DOES_NOT_EXIST:
+                return self.key not in labels
+
+
+class LabelSelector(WireStruct, frozen=True):
+    """`metav1.LabelSelector`: every label and every expression must match; empty matches all."""
+
+    match_labels: dict[str, str] = msgspec.field(default_factory=dict)
+    match_expressions: tuple[LabelSelectorRequirement, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether a pod with these labels is selected."""
+        return all(labels.get(key) == value for key, value in self.match_labels.items()) and all(
+            requirement.matches(labels) for requirement in self.match_expressions
+        )
+
+
+class Selecting(Protocol):
+    """What selection needs to know of a capture."""
+
+    @property
+    def selector(self) -> LabelSelector: ...  # noqa: D102
+    @property
+    def priority(self) -> int: ...  # noqa: D102
+    @property
+    def created(self) -> str: ...  # noqa: D102
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+
+C = TypeVar("C", bound=Selecting)
+
+
+def winner(captures: Iterable[C], labels: Mapping[str, str]) -> C | None:
+    """Choose the capture of one namespace that has a pod with these labels.
+
+    Highest priority wins, then the older (RFC 3339 creation time in UTC), then the name.
+    """
+    selecting = (capture for capture in captures if capture.selector.matches(labels))
+    return min(selecting, key=precedence, default=None)
+
+
+def precedence(capture: Selecting) -> tuple[int, str, str]:
+    """Sort key of captures: the one that wins a pod comes first."""
+    return (-capture.priority, capture.created, capture.name)

@@ -1,0 +1,5 @@
+"""Wiring."""
+
+
+def main() -> None:
+    """Run."""
