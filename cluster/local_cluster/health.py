@@ -1,0 +1,61 @@
+"""How the cluster of this checkout is: what its supervisor and its API server say."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from local_cluster import lock
+from local_cluster.checkout import Checkout
+from local_cluster.node import CONTROL_PLANE_NODE, Node
+
+
+@dataclass(frozen=True, slots=True)
+class NodeHealth:
+    """What a node's supervisor last wrote.
+
+    `phase` is `starting` or `running`; `parts` maps each part to "running" or how it ended.
+    """
+
+    phase: str
+    parts: dict[str, str]
+
+    @property
+    def ended(self) -> dict[str, str]:
+        """The parts that should run and don't."""
+        return {name: state for name, state in self.parts.items() if state != "running"}
+
+
+def is_running(checkout: Checkout) -> bool:
+    """Say whether the cluster that runs on this machine is this checkout's."""
+    return lock.holder() == checkout.root
+
+
+def node_health(report: Path) -> NodeHealth:
+    """Read a supervisor's report; before its first one, nothing is known yet."""
+    try:
+        content = json.loads(report.read_text())
+    except FileNotFoundError:
+        return NodeHealth("starting", {})
+    parts = {name: part.get("ended", "running") for name, part in content["parts"].items()}
+    return NodeHealth(content["phase"], parts)
+
+
+def is_ready(checkout: Checkout, node: Node = CONTROL_PLANE_NODE) -> bool:
+    """Say whether the API server answers, the node is Ready and pods can be created.
+
+    A pod needs its namespace's default service account, which a controller makes.
+    """
+    condition = '{.status.conditions[?(@.type=="Ready")].status}'
+    ready = _kubectl(checkout, "get", "node", node.name, "-o", f"jsonpath={condition}")
+    return ready == "True" and bool(_kubectl(checkout, "get", "sa", "default", "-o", "name"))
+
+
+def _kubectl(checkout: Checkout, *arguments: str) -> str:
+    command = [checkout.bin / "kubectl", "--kubeconfig", checkout.kubeconfig, *arguments]
+    options = ["--request-timeout=5s"]
+    try:
+        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return done.stdout

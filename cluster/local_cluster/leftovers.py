@@ -1,0 +1,52 @@
+"""What a cluster that was killed left behind, of this checkout or of another one.
+
+Only called while we hold the machine's lock, so none of it can belong to a living cluster. The
+processes died with the node's PID 1; what remains is told by its name.
+"""
+
+import shutil
+from pathlib import Path
+
+from local_cluster import cgroups, links
+from local_cluster.checkout import Checkout
+from local_cluster.commands import run
+from local_cluster.progress import say
+
+
+def clear(checkout: Checkout) -> None:
+    """Remove links, cgroups, mounts and the state of this checkout's former cluster."""
+    removed = [*links.remove_links(), *map(str, cgroups.remove_cgroups())]
+    state = [path for path in stale_state(checkout) if path.exists() or path.is_symlink()]
+    for target in mounts_below(checkout.state, Path("/proc/self/mounts").read_text()):
+        run(["umount", "--lazy", target])
+        removed.append(str(target))
+    for path in state:
+        remove(path)
+    if removed or state:
+        say(f"  cleared: {', '.join([*removed, *(path.name for path in state)])}")
+
+
+def stale_state(checkout: Checkout) -> list[Path]:
+    """Return the paths in `.cluster/` that belong to a cluster's life and not to the next one."""
+    folders = sorted(checkout.state.glob("node*"))
+    return [*folders, checkout.control_plane, checkout.kubeconfig]
+
+
+def mounts_below(folder: Path, mounts: str) -> list[Path]:
+    """Return the mount points below a folder, innermost first, from the text of /proc/mounts."""
+    targets = [Path(_unescaped(line.split()[1])) for line in mounts.splitlines()]
+    below = [target for target in targets if target.is_relative_to(folder)]
+    return sorted(below, key=lambda target: len(target.parts), reverse=True)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a link or a whole folder."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _unescaped(target: str) -> str:
+    # The kernel writes white space and backslashes of a path as octal escapes.
+    return target.encode().decode("unicode_escape").encode("latin-1").decode()

@@ -1,0 +1,67 @@
+"""A node as a value: everything that tells one node from another follows from its index."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Network
+
+NODE_NETWORK = IPv4Network("192.168.77.0/24")
+POD_NETWORK_V4 = IPv4Network("10.244.0.0/16")
+POD_NETWORK_V6 = IPv6Network("fd00:10:244::/48")
+SERVICE_NETWORK = IPv4Network("10.96.0.0/16")
+API_SERVICE_ADDRESS = SERVICE_NETWORK[1]
+DNS_SERVICE_ADDRESS = SERVICE_NETWORK[10]
+API_PORT = 6443
+
+HOST_INTERFACE = IPv4Interface((NODE_NETWORK[1], NODE_NETWORK.prefixlen))
+BRIDGE = "tcapture0"
+LINK_PREFIX = "tcapture-n"
+CGROUP_PREFIX = "traffic-capture-node"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node of the cluster; the first, index 1, carries the control plane."""
+
+    index: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.index <= 99:
+            raise ValueError(f"a node's index is between 1 and 99, not {self.index}")
+
+    @property
+    def name(self) -> str:
+        """The name of the Node object."""
+        return f"node{self.index}"
+
+    @property
+    def interface(self) -> IPv4Interface:
+        """The address of the node's eth0, with the prefix of the bridge's network."""
+        return IPv4Interface((NODE_NETWORK[1 + self.index], NODE_NETWORK.prefixlen))
+
+    @property
+    def address(self) -> IPv4Address:
+        """The node's InternalIP."""
+        return self.interface.ip
+
+    @property
+    def pods_v4(self) -> IPv4Network:
+        """The range of its pods' IPv4 addresses."""
+        return list(POD_NETWORK_V4.subnets(new_prefix=24))[self.index - 1]
+
+    @property
+    def pods_v6(self) -> IPv6Network:
+        """The range of its pods' IPv6 addresses."""
+        base = int(POD_NETWORK_V6.network_address) + ((self.index - 1) << 64)
+        return IPv6Network((base, 64))
+
+    @property
+    def link(self) -> str:
+        """The host's end of the veth whose other end is the node's eth0."""
+        return f"{LINK_PREFIX}{self.index}"
+
+    @property
+    def cgroup(self) -> str:
+        """The name of its cgroup below the root of each hierarchy."""
+        return f"{CGROUP_PREFIX}{self.index}"
+
+
+CONTROL_PLANE_NODE = Node(1)

@@ -1,0 +1,33 @@
+"""A node's own parts and how each is started."""
+
+from local_cluster.inside import BIN, ETC, KUBELET_ROOT
+from local_cluster.node import Node
+from local_cluster.parts import Part, flags
+
+
+def containerd() -> Part:
+    """Return the container runtime."""
+    return Part("containerd", (f"{BIN}/containerd", *flags(config=ETC / "containerd.toml")))
+
+
+def kubelet(node: Node) -> Part:
+    """Return the kubelet."""
+    options = flags(
+        config=ETC / "kubelet.json",
+        kubeconfig=ETC / "kubelet.kubeconfig",
+        root_dir=KUBELET_ROOT,
+        hostname_override=node.name,
+        node_ip=node.address,
+    )
+    return Part("kubelet", (f"{BIN}/kubelet", *options))
+
+
+def kube_proxy(node: Node) -> Part:
+    """Return the service proxy; it leaves the machine's conntrack table at the size it has."""
+    options = flags(
+        kubeconfig=ETC / "kube-proxy.kubeconfig",
+        proxy_mode="nftables",
+        hostname_override=node.name,
+        conntrack_max_per_core=0,
+    )
+    return Part("kube-proxy", (f"{BIN}/kube-proxy", *options))

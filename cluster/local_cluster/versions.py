@@ -1,0 +1,14 @@
+"""The versions that the local cluster consists of.
+
+Kubernetes' own version has to equal the one that `control-plane/go.mod` requires; a unit test
+compares them.
+"""
+
+KUBERNETES = "v1.36.3"
+CONTAINERD = "v2.2.1"
+HELM = "v4.3.1"
+
+GO_MINIMUM = (1, 26)
+GO_FROM_PYPI = "1.27.3"
+UV_FROM_PYPI = "0.13.9"
+ENVOY_FROM_PYPI = "1.40.0"

@@ -1,0 +1,3 @@
+module trafficcapture.io/local-cluster/pause
+
+go 1.26.0
