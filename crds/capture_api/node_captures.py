@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+import msgspec
+
 from capture_api.captures import LastDrift
 from capture_api.meta import ObjectMeta
 from capture_api.wire import WireStruct
@@ -86,8 +88,8 @@ class PastDrift(WireStruct, frozen=True):
     repaired: int = 0
 
 
-class AgentInfo(WireStruct, frozen=True):
-    """The agent that wrote the status."""
+class AgentInfo(WireStruct, frozen=True, omit_defaults=False):
+    """The agent that wrote the status; `ready: false` is said, not left out."""
 
     version: str = ""
     ready: bool = False
@@ -99,8 +101,14 @@ class NodeCaptureStatus(WireStruct, frozen=True, omit_defaults=False):
 
     observed_generation: int = 0
     agent: AgentInfo = AgentInfo()
+    pod_count: int = 0
+    """Always the length of `pods`: a printer column cannot count a list."""
     pods: tuple[PodEvidence, ...] = ()
     past_drift: tuple[PastDrift, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Count the pods, whatever was given."""
+        msgspec.structs.force_setattr(self, "pod_count", len(self.pods))
 
 
 class NodeCapture(WireStruct, frozen=True):
