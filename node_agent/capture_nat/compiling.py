@@ -1,0 +1,173 @@
+"""From a program to its rules, in the order of the API's evaluation: the first hit decides.
+
+inbound (PREROUTING, TCP)               rule in <P>_INBOUND
+  1 `exclude`                             -j RETURN, one rule a port and address
+  2 `include`, or everything              -j <P>_IN_REDIRECT
+
+outbound (OUTPUT, TCP)                  rule in <P>_OUTPUT
+  1 `exclude`                             -j RETURN, one rule a port and address
+  2 over `lo` to another address          by `loopback`
+  3 a proxy's uid or gid                  -j RETURN, one rule an id
+  4 to the loopback address               -j RETURN
+  5 `include`, or everything              -j <P>_REDIRECT
+
+A rule has one port (or range) and one address: sets and multiport print differently from version to
+version of iptables, or not at all. What iptables leaves out is left out: `-p tcp` where the jump
+from the base chain said it, and addresses that match everything.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from capture_api.cidrs import Cidr
+from capture_api.ports import PortRange
+from capture_api.programs import (
+    Inbound,
+    InboundTerm,
+    Loopback,
+    Outbound,
+    OutboundTerm,
+    Program,
+    Proxy,
+)
+from capture_nat.addresses import network_text
+from capture_nat.enforceable import check_enforceable
+from capture_nat.families import Family
+from capture_nat.rulesets import Chain, Hook, Jump, Ruleset
+
+ANY = ""
+"""The match that every packet has."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The chains of one prefix."""
+
+    prefix: str
+
+    @property
+    def inbound(self) -> str:
+        return f"{self.prefix}_INBOUND"
+
+    @property
+    def in_redirect(self) -> str:
+        return f"{self.prefix}_IN_REDIRECT"
+
+    @property
+    def outbound(self) -> str:
+        return f"{self.prefix}_OUTPUT"
+
+    @property
+    def redirect(self) -> str:
+        return f"{self.prefix}_REDIRECT"
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One rule of a chain: what it matches and where it sends the packet."""
+
+    match: str
+    target: str
+
+
+def compile_program(program: Program, family: Family) -> Ruleset:
+    """The chains and jumps that enforce a program in one family.
+
+    Addresses of the other family are skipped; a term that has only such addresses matches nothing
+    here, so an `include` of nothing but such terms captures nothing.
+
+    Raises:
+        UnenforceableProgramError: the program holds a value that no rule can be written for.
+    """
+    check_enforceable(program)
+    names = _Names(program.chain_prefix)
+    chains: list[Chain] = []
+    jumps: list[Jump] = []
+    if (inbound := program.inbound) is not None:
+        chains.append(_chain(names.inbound, _inbound(names, inbound, family)))
+        chains.append(_redirect(names.in_redirect, inbound.redirect_port))
+        jumps.append(Jump(Hook.PREROUTING, names.inbound))
+    if (outbound := program.outbound) is not None:
+        chains.append(_chain(names.outbound, _outbound(names, program.proxy, outbound, family)))
+        chains.append(_redirect(names.redirect, outbound.redirect_port))
+        jumps.append(Jump(Hook.OUTPUT, names.outbound))
+    return Ruleset(tuple(chains), tuple(jumps))
+
+
+def _inbound(names: _Names, inbound: Inbound, family: Family) -> Iterator[_Step]:
+    for match in _any_term(inbound.exclude, family):
+        yield _Step(match, "RETURN")
+    for match in _any_term(inbound.include, family) if inbound.include else [ANY]:
+        yield _Step(match, names.in_redirect)
+
+
+def _outbound(names: _Names, proxy: Proxy, outbound: Outbound, family: Family) -> Iterator[_Step]:
+    for match in _any_term(outbound.exclude, family):
+        yield _Step(match, "RETURN")
+    yield from _loopback(names, proxy, outbound.loopback, family)
+    for owner in _proxy(proxy):
+        yield _Step(owner, "RETURN")
+    yield _Step(f"-d {family.loopback}", "RETURN")
+    for match in _any_term(outbound.include, family) if outbound.include else [ANY]:
+        yield _Step(match, names.redirect)
+
+
+def _loopback(names: _Names, proxy: Proxy, loopback: Loopback, family: Family) -> Iterator[_Step]:
+    own_address = f"! -d {family.loopback} -o lo"
+    match loopback:
+        case Loopback.BYPASS:
+            yield _Step(own_address, "RETURN")
+        case Loopback.REDIRECT:
+            yield _Step(own_address, names.redirect)
+        case Loopback.INBOUND:
+            for owner in _proxy(proxy):
+                yield _Step(f"{own_address} {owner}", names.in_redirect)
+            yield _Step(own_address, "RETURN")
+
+
+def _proxy(proxy: Proxy) -> Iterator[str]:
+    for uid in proxy.uids:
+        yield f"-m owner --uid-owner {uid}"
+    for gid in proxy.gids:
+        yield f"-m owner --gid-owner {gid}"
+
+
+def _any_term(terms: tuple[InboundTerm | OutboundTerm, ...], family: Family) -> Iterator[str]:
+    for term in terms:
+        for address in _addresses(term, family):
+            for port in _ports(term.ports):
+                yield " ".join(filter(None, (address, port)))
+
+
+def _addresses(term: InboundTerm | OutboundTerm, family: Family) -> list[str]:
+    if isinstance(term, InboundTerm):
+        return _networks("-s", term.sources, family)
+    return _networks("-d", term.destinations, family)
+
+
+def _networks(flag: str, cidrs: tuple[Cidr, ...], family: Family) -> list[str]:
+    if not cidrs:
+        return [ANY]
+    return [
+        f"{flag} {network_text(cidr.network)}" if cidr.network.prefixlen else ANY
+        for cidr in cidrs
+        if cidr.version == family.value
+    ]
+
+
+def _ports(ports: tuple[PortRange, ...]) -> list[str]:
+    return [f"-p tcp -m tcp --dport {_port(port)}" for port in ports] if ports else [ANY]
+
+
+def _port(port: PortRange) -> str:
+    return str(port.first) if port.first == port.last else f"{port.first}:{port.last}"
+
+
+def _chain(name: str, steps: Iterator[_Step]) -> Chain:
+    rules = (" ".join(filter(None, (f"-A {name}", s.match, f"-j {s.target}"))) for s in steps)
+    # A repeated rule can never be hit, and would be mistaken for one that somebody added.
+    return Chain(name, tuple(dict.fromkeys(rules)))
+
+
+def _redirect(name: str, port: int) -> Chain:
+    return Chain(name, (f"-A {name} -p tcp -j REDIRECT --to-ports {port}",))

@@ -1,0 +1,122 @@
+"""How what the kernel holds differs from a rule set: on full content and order, never on names.
+
+Rules of others are drift only where they shadow us: ahead of our jump, and able to decide about its
+packets. Behind the jump, and in chains of their own, they are nobody's business here.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Self
+
+from capture_nat.rule_differences import Change, rule_differences
+from capture_nat.rule_text import readable
+from capture_nat.rulesets import Chain, Jump, Ruleset
+from capture_nat.shadowing import shadowing_rule
+from capture_nat.tables import NatTable
+
+MAX_DIFFERENCES: Final = 64
+"""The most that `find_drift` tells of one table; whoever writes it decides how long a chain is."""
+
+
+class DriftKind(StrEnum):
+    """What happened to our rules, the worst first."""
+
+    FLUSHED = "Flushed"
+    """Everything of ours is gone or empty."""
+    JUMP_MISSING = "JumpMissing"
+    """A base chain no longer sends packets to our chain."""
+    JUMP_SHADOWED = "JumpShadowed"
+    """A rule of somebody else ahead of our jump may take its packets; `found` is that rule."""
+    CHAIN_MISSING = "ChainMissing"
+    CHAIN_FLUSHED = "ChainFlushed"
+    """A chain of ours is there, without any rule."""
+    RULE_MISSING = "RuleMissing"
+    RULE_CHANGED = "RuleChanged"
+    """Another rule is in the place of ours."""
+    RULE_INSERTED = "RuleInserted"
+    """A chain of ours has a rule that we did not write."""
+    RULE_REORDERED = "RuleReordered"
+    """The first rule of a chain that is not where it should be, and the one that is there."""
+    RULE_DUPLICATED = "RuleDuplicated"
+    JUMP_DUPLICATED = "JumpDuplicated"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that is not as it should be.
+
+    `chain` is the chain to look at ("" for the table as a whole). `expected` and `found` are rules
+    or chain names, "" where there is none: at most 256 characters, all printable.
+    """
+
+    kind: DriftKind
+    chain: str
+    expected: str
+    found: str
+
+    @classmethod
+    def of(cls, kind: DriftKind, chain: str, expected: str = "", found: str = "") -> Self:
+        """A difference between texts that may hold anything."""
+        return cls(kind, chain, readable(expected), readable(found))
+
+
+_RULE_KINDS: Final = {
+    Change.MISSING: DriftKind.RULE_MISSING,
+    Change.CHANGED: DriftKind.RULE_CHANGED,
+    Change.INSERTED: DriftKind.RULE_INSERTED,
+    Change.DUPLICATED: DriftKind.RULE_DUPLICATED,
+    Change.REORDERED: DriftKind.RULE_REORDERED,
+}
+_SEVERITY: Final = {kind: rank for rank, kind in enumerate(DriftKind)}
+
+
+def find_drift(desired: Ruleset, table: NatTable) -> tuple[Difference, ...]:
+    """Every difference, the most important first, at most `MAX_DIFFERENCES`.
+
+    Empty if and only if the table enforces exactly the rule set.
+    """
+    if _is_flushed(desired, table):
+        return (Difference.of(DriftKind.FLUSHED, "", " ".join(sorted(desired.names))),)
+    worst_first = sorted(_differences(desired, table), key=lambda each: _SEVERITY[each.kind])
+    return tuple(worst_first[:MAX_DIFFERENCES])
+
+
+def jump_differences(jump: Jump, table: NatTable) -> Iterator[Difference]:
+    """What keeps a jump from sending all TCP packets of its base chain into our chain, once."""
+    rules = table.rules(jump.base)
+    if jump.rule not in rules:
+        yield Difference.of(DriftKind.JUMP_MISSING, jump.base, jump.rule)
+        return
+    if rules.count(jump.rule) > 1:
+        yield Difference.of(DriftKind.JUMP_DUPLICATED, jump.base, jump.rule, jump.rule)
+    shadow = shadowing_rule(rules[: rules.index(jump.rule)], table)
+    if shadow is not None:
+        yield Difference.of(DriftKind.JUMP_SHADOWED, jump.base, jump.rule, shadow)
+
+
+def chain_differences(chain: Chain, table: NatTable) -> Iterator[Difference]:
+    """What makes a chain of ours other than it should be."""
+    rules = table.rules(chain.name)
+    if chain.name not in table.chains:
+        yield Difference.of(DriftKind.CHAIN_MISSING, chain.name, chain.name)
+    elif chain.rules and not rules:
+        yield Difference.of(DriftKind.CHAIN_FLUSHED, chain.name, chain.rules[0])
+    else:
+        for each in rule_differences(chain.rules, rules):
+            yield Difference.of(_RULE_KINDS[each.change], chain.name, each.expected, each.found)
+
+
+def _differences(desired: Ruleset, table: NatTable) -> Iterator[Difference]:
+    for jump in desired.jumps:
+        yield from jump_differences(jump, table)
+    for chain in desired.chains:
+        yield from chain_differences(chain, table)
+
+
+def _is_flushed(desired: Ruleset, table: NatTable) -> bool:
+    return (
+        bool(desired.chains)
+        and not any(table.rules(name) for name in desired.names)
+        and not any(jump.rule in table.rules(jump.base) for jump in desired.jumps)
+    )

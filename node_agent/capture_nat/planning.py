@@ -1,0 +1,158 @@
+"""What to write so that the kernel holds a rule set: one transaction, and nothing of anybody else.
+
+* Only chains that differ are flushed and refilled; on an equal state nothing is written, so the
+  counters that users read go on.
+* A jump is put back by deleting it as often as it is there and inserting it first. Rules are
+  deleted by their text, never by number: a rule inserted by somebody else between our look and our
+  write would shift the numbers. If our rule has gone in between, the whole transaction fails and
+  the next look starts over.
+* A chain of one of our names that is not known to be ours is taken over only if it is exactly as
+  planned.
+* Chains that were ours and are not planned any more go, with their jumps, in the same transaction.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from capture_nat.drift import chain_differences, jump_differences
+from capture_nat.errors import NatError
+from capture_nat.rule_text import targets
+from capture_nat.rulesets import BUILTIN_CHAINS, Hook, Jump, Ruleset
+from capture_nat.tables import NatTable
+
+
+class ChainConflictError(NatError):
+    """A chain with one of our names, not ours and not as planned: nothing may be written."""
+
+    def __init__(self, chain: str, expected: str, found: str) -> None:
+        self.chain = chain
+        self.expected = expected
+        self.found = found
+        super().__init__(
+            f"chain {chain} exists and is not ours: expected {expected or 'no such rule'}, found "
+            f"{found or 'no such rule'}; remove it, or choose another chainPrefix"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a backend does, in this order."""
+
+    create: tuple[str, ...] = ()
+    """Chains to create first, empty and marked as ours; among them base chains that do not exist.
+    Nothing refers to them yet, so no packet notices."""
+    adopted: tuple[str, ...] = ()
+    """Chains exactly as planned that were not known to be ours: mark them, and say so."""
+    restore_input: str = ""
+    """One transaction for `iptables-restore --noflush`; "" if there is nothing to write."""
+    drop_if_empty: tuple[str, ...] = ()
+    """Base chains of ours that nothing will be in any more; delete them if that is so."""
+    kept: tuple[str, ...] = ()
+    """Chains of ours that go as soon as a rule of somebody else no longer refers to them; until
+    then they are empty."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.create or self.adopted or self.restore_input or self.drop_if_empty)
+
+
+def plan_changes(desired: Ruleset | None, table: NatTable, owned: frozenset[str]) -> Plan:
+    """Plan the way from what the table holds to `desired`; None means that nothing is to be left.
+
+    `owned` are the chains known to be ours, by mark or journal, base chains that we created
+    included; names that the table does not have do no harm.
+
+    Raises:
+        ChainConflictError: a planned chain exists, is not owned, and is not as planned.
+    """
+    ruleset = desired or Ruleset()
+    stale = sorted((owned & table.chains.keys()) - ruleset.names - BUILTIN_CHAINS)
+    stale_jumps = _stale_jumps(stale, table)
+    kept = tuple(_referenced(stale, stale_jumps, ruleset, table))
+    return Plan(
+        create=tuple(_missing_chains(ruleset, table)),
+        adopted=tuple(_adopted(ruleset, table, owned)),
+        restore_input=_transaction(
+            [
+                *_refills(ruleset, table),
+                *_jump_repairs(ruleset, table),
+                *_deletions(stale_jumps, table),
+                *(f"-F {name}" for name in stale if table.rules(name)),
+                *(f"-X {name}" for name in stale if name not in kept),
+            ]
+        ),
+        drop_if_empty=tuple(_unused_bases(ruleset, table, owned, stale_jumps)),
+        kept=kept,
+    )
+
+
+def _transaction(lines: list[str]) -> str:
+    return "\n".join(["*nat", *lines, "COMMIT", ""]) if lines else ""
+
+
+def _missing_chains(ruleset: Ruleset, table: NatTable) -> Iterator[str]:
+    names = [chain.name for chain in ruleset.chains] + [str(jump.base) for jump in ruleset.jumps]
+    return (name for name in names if name not in table.chains)
+
+
+def _adopted(ruleset: Ruleset, table: NatTable, owned: frozenset[str]) -> Iterator[str]:
+    for chain in ruleset.chains:
+        if chain.name in owned or chain.name not in table.chains:
+            continue
+        for difference in chain_differences(chain, table):
+            raise ChainConflictError(chain.name, difference.expected, difference.found)
+        yield chain.name
+
+
+def _refills(ruleset: Ruleset, table: NatTable) -> Iterator[str]:
+    differing = [chain for chain in ruleset.chains if any(chain_differences(chain, table))]
+    # With --noflush, a chain's declaration creates it, or flushes it if it is there.
+    yield from (f":{chain.name} - [0:0]" for chain in differing)
+    for chain in differing:
+        yield from chain.rules
+
+
+def _jump_repairs(ruleset: Ruleset, table: NatTable) -> Iterator[str]:
+    for jump in ruleset.jumps:
+        if any(jump_differences(jump, table)):
+            yield from _deletions([jump], table)
+            yield jump.rule.replace(f"-A {jump.base} ", f"-I {jump.base} 1 ", 1)
+
+
+def _deletions(jumps: list[Jump], table: NatTable) -> Iterator[str]:
+    for jump in jumps:
+        for _ in range(table.rules(jump.base).count(jump.rule)):
+            yield jump.rule.replace("-A ", "-D ", 1)
+
+
+def _stale_jumps(stale: list[str], table: NatTable) -> list[Jump]:
+    possible = (Jump(base, chain) for base in Hook for chain in stale)
+    return [jump for jump in possible if jump.rule in table.rules(jump.base)]
+
+
+def _referenced(
+    stale: list[str], stale_jumps: list[Jump], ruleset: Ruleset, table: NatTable
+) -> Iterator[str]:
+    """The stale chains that rules of others refer to; ours are flushed or refilled without."""
+    going = {jump.rule for jump in stale_jumps}
+    ours = ruleset.names.union(stale)
+    referenced = {
+        target
+        for name, chain in table.chains.items()
+        if name not in ours
+        for rule in chain.rules
+        if rule not in going
+        for _, target in targets(rule)
+    }
+    return (name for name in stale if name in referenced)
+
+
+def _unused_bases(
+    ruleset: Ruleset, table: NatTable, owned: frozenset[str], stale_jumps: list[Jump]
+) -> Iterator[str]:
+    used = {jump.base for jump in ruleset.jumps}
+    going = {jump.rule for jump in stale_jumps}
+    for base in sorted(owned & BUILTIN_CHAINS & table.chains.keys() - used):
+        if going.issuperset(table.rules(base)):
+            yield base
