@@ -1,0 +1,119 @@
+"""What one pod is to have, from what was dispatched and what is known. Pure.
+
+Absence has a meaning of its own: a program that has not arrived, or is newer than this agent, is no
+reason to take anything away from a running pod.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from capture_api.capture_programs import CaptureProgram, CaptureProgramSpec
+from capture_api.captures import DriftPolicy, Mode
+from capture_api.names import SCHEMA_VERSION
+from capture_api.node_captures import DispatchedPod, ProgramRef
+from capture_api.wire import MalformedObjectError, decode
+
+Programs = Mapping[tuple[str, str], CaptureProgram]
+"""CapturePrograms by namespace and name."""
+
+
+class Writes(Enum):
+    """How far an agent may go in a pod."""
+
+    NONE = "none"
+    """Look and report: `mode: Observe`, and `suspend`."""
+    PROGRAM = "program"
+    """Bring in a new program; report later drift: `driftPolicy: Report`."""
+    REPAIR = "repair"
+    """Bring in a new program and undo drift."""
+
+
+class Capture(msgspec.Struct, frozen=True):
+    """The pod is to hold this program."""
+
+    spec: CaptureProgramSpec
+
+    @property
+    def writes(self) -> Writes:
+        """How far the capture lets the agent go."""
+        if self.spec.suspend or self.spec.mode is Mode.OBSERVE:
+            return Writes.NONE
+        if self.spec.drift_policy is DriftPolicy.REPORT:
+            return Writes.PROGRAM
+        return Writes.REPAIR
+
+
+class Release(msgspec.Struct, frozen=True):
+    """It was decided that nothing captures the pod: nothing of ours may be in it."""
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """Keep what is there and look again; `reason` and `message` go into the status."""
+
+    reason: str
+    message: str
+
+
+class NotApplicable(msgspec.Struct, frozen=True):
+    """The pod can never be captured."""
+
+    reason: str
+    message: str
+
+
+Desired = Capture | Release | Wait | NotApplicable
+
+
+def desired_for(
+    pod: DispatchedPod, programs: Programs, known: CaptureProgramSpec | None
+) -> Desired:
+    """Decide what a dispatched pod is to have.
+
+    Args:
+        pod: the pod as the operator dispatched it.
+        programs: the CapturePrograms that the agent sees now.
+        known: the program that the pod was last decided to have, if any.
+    """
+    if pod.host_network:
+        return NotApplicable(
+            "HostNetwork", "the pod uses the node's network; the node's rules are never touched"
+        )
+    if pod.program is None:
+        return Release()
+    found = _program(pod.program, programs.get((pod.namespace, pod.program.name)))
+    if isinstance(found, CaptureProgramSpec):
+        return Capture(found)
+    if known is not None and known.capture_uid == pod.program.capture_uid:
+        return Capture(known)
+    return found
+
+
+def _program(ref: ProgramRef, program: CaptureProgram | None) -> CaptureProgramSpec | Wait:
+    if program is None or program.spec.get("captureUID") != ref.capture_uid:
+        return Wait("ProgramUnknown", f"CaptureProgram {ref.name} has not reached this node yet")
+    spec = _decode(program.spec)
+    if isinstance(spec, Wait):
+        return spec
+    # A newer generation than the dispatched one is already what the user wants.
+    if spec.capture_generation < ref.generation:
+        return Wait(
+            "ProgramOutdated",
+            f"generation {ref.generation} of CaptureProgram {ref.name} has not reached this node",
+        )
+    return spec
+
+
+def _decode(raw: dict[str, Any]) -> CaptureProgramSpec | Wait:
+    if raw.get("schemaVersion") != SCHEMA_VERSION:
+        return Wait(
+            "AgentTooOld",
+            f"the program has schemaVersion {raw.get('schemaVersion')}, this agent knows "
+            f"{SCHEMA_VERSION}: upgrade the agents; what is enforced stays",
+        )
+    try:
+        return decode(raw, CaptureProgramSpec)
+    except MalformedObjectError as error:
+        return Wait("ProgramMalformed", f"the CaptureProgram can't be read: {error}")

@@ -1,0 +1,62 @@
+"""Counting drift: each new difference once, however long it lasts. Pure."""
+
+from msgspec.structs import replace
+
+from capture_agent.records import Finding, PodRecord
+from capture_api.captures import LastDrift
+from capture_api.node_captures import PodState
+from capture_nat.drift import Difference
+
+MAX_MESSAGE = 256
+"""Characters of a message in the status."""
+
+
+def with_drift_counted(
+    record: PodRecord, differences: tuple[Difference, ...], now: str
+) -> PodRecord:
+    """Account for drift that was seen; drift already accounted for changes nothing.
+
+    Args:
+        record: a pod that held its program when it was last looked at.
+        differences: what is different now, most important first; not empty.
+        now: the time of the observation, RFC 3339.
+    """
+    if differences == record.counted:
+        return record
+    worst = differences[0]
+    return replace(
+        record,
+        detected=record.detected + 1,
+        counted=differences,
+        last_drift=LastDrift(
+            time=now,
+            pod=record.pod.name,
+            kind=worst.kind,
+            expected=worst.expected,
+            found=worst.found,
+        ),
+    )
+
+
+def drifted(differences: tuple[Difference, ...], why_unrepaired: str) -> Finding:
+    """Describe differences that stay for now, headed by the kind of the most important one."""
+    worst = differences[0]
+    more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
+    return Finding(
+        PodState.DRIFTED, worst.kind, f"{describe(worst)}{more}; {why_unrepaired}"[:MAX_MESSAGE]
+    )
+
+
+def failed(reason: str, message: str) -> Finding:
+    """Say why a pod could not be read or written."""
+    return Finding(PodState.FAILED, reason, message[:MAX_MESSAGE])
+
+
+def describe(difference: Difference) -> str:
+    """Say in one line what is different."""
+    parts = [difference.chain]
+    if difference.expected:
+        parts.append(f"expected '{difference.expected}'")
+    if difference.found:
+        parts.append(f"found '{difference.found}'")
+    return f"{parts[0]}: {', '.join(parts[1:])}" if parts[1:] else parts[0]

@@ -1,0 +1,147 @@
+"""The `iptables` backend: the nat table through the command-line tools, nft or legacy variant.
+
+Reading. `iptables-nft-save` lists rules; the marks on chains it does not show, so the chains come
+from nf_tables itself. The legacy table is only looked at when it exists already: the legacy tools
+load modules and create it otherwise, and a legacy table's hooks change which rules win.
+
+Writing. First the chains that are missing are created with our mark on them: empty and referenced
+by nobody, they change nothing for packets. Then one `iptables-restore --noflush` fills and links
+them: one transaction, so no packet passes between two states. Killed in between, the next pass
+finds marked chains and goes on.
+
+Which variant. The kernel runs nf_tables and legacy rules both, and of two nat hooks the one that
+was registered last wins. A pod whose rules are in the legacy table (an init container with legacy
+tools wrote them) is served there; a pod with rules in both is a `BackendConflict`: whatever we
+wrote, somebody's rules would be dead, ours perhaps.
+"""
+
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+from capture_agent.broker_client import Broker, result_of
+from capture_agent.broker_protocol import (
+    Chains,
+    Execute,
+    Executed,
+    LegacyTables,
+    ListChains,
+    ListLegacyTables,
+)
+from capture_agent.nat_backends import BackendError, NatView
+from capture_agent.sandboxes import Sandbox
+from capture_api.names import GROUP
+from capture_nat.planning import Plan
+from capture_nat.rulesets import BUILTIN_CHAINS
+from capture_nat.tables import NatTable, UnreadableTableError, parse_table
+
+MARK: Final = GROUP
+"""The comment on every nf_tables chain that we created."""
+
+NFT: Final = "iptables-nft"
+LEGACY: Final = "iptables-legacy"
+
+_LOCK_SECONDS = "5"  # legacy tools exclude each other by a lock file
+_BASE_CHAINS = {
+    "PREROUTING": "type nat hook prerouting priority -100; policy accept;",
+    "OUTPUT": "type nat hook output priority -100; policy accept;",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class IptablesBackend:
+    """A `NatBackend` that runs the tools of the image in the pod's network namespace (IPv4)."""
+
+    broker: Broker
+
+    async def observe(self, sandbox: Sandbox) -> NatView:
+        """Read the table of the variant that serves this pod."""
+        results = await self.broker.run(
+            sandbox,
+            ListChains(socket.AF_INET),
+            ListLegacyTables(socket.AF_INET),
+            Execute(("iptables-nft-save", "-t", "nat")),
+        )
+        nft = _parse(result_of(results, Executed), NFT)
+        if "nat" in result_of(results, LegacyTables).names:
+            legacy = await self._observe_legacy(sandbox)
+            if _has_rules(legacy) and _has_rules(nft):
+                raise _conflict()
+            if _has_rules(legacy):
+                return NatView(legacy, frozenset(), LEGACY)
+        chains = result_of(results, Chains)
+        return NatView(_really_there(nft, chains), _marked(chains), NFT)
+
+    async def _observe_legacy(self, sandbox: Sandbox) -> NatTable:
+        results = await self.broker.run(sandbox, Execute(("iptables-legacy-save", "-t", "nat")))
+        return _parse(result_of(results, Executed), LEGACY)
+
+    async def apply(self, sandbox: Sandbox, variant: str, plan: Plan) -> None:
+        """Write a plan with the tools of the variant that its view came from."""
+        for step in _write_steps(variant, plan):
+            _check(step, result_of(await self.broker.run(sandbox, step), Executed))
+
+
+def _write_steps(variant: str, plan: Plan) -> list[Execute]:
+    if variant == LEGACY:
+        restore = ("iptables-legacy-restore", "--noflush", "-w", _LOCK_SECONDS)
+        return [Execute(restore, plan.restore_input)] if plan.restore_input else []
+    steps = []
+    if plan.create:
+        steps.append(Execute(("nft", "-f", "-"), _marking_script(plan.create)))
+    if plan.restore_input:
+        steps.append(Execute(("iptables-nft-restore", "--noflush"), plan.restore_input))
+    # Fails for a base chain that somebody has put a rule into meanwhile: then it has to stay.
+    steps.extend(Execute(("iptables-nft", "-t", "nat", "-X", name)) for name in plan.drop_if_empty)
+    return steps
+
+
+def _marking_script(names: tuple[str, ...]) -> str:
+    """Create chains with our mark; the names are compiled from a checked prefix, never typed in."""
+    chains = "".join(
+        f'add chain ip nat {name} {{ {_BASE_CHAINS.get(name, "")} comment "{MARK}"; }}\n'
+        for name in names
+    )
+    return f"add table ip nat\n{chains}"
+
+
+def _really_there(table: NatTable, chains: Chains) -> NatTable:
+    """Take out the built-in chains that `iptables-nft-save` lists although nobody created them."""
+    return table.without(BUILTIN_CHAINS.difference(chain.name for chain in chains.chains))
+
+
+def _marked(chains: Chains) -> frozenset[str]:
+    return frozenset(chain.name for chain in chains.chains if chain.comment == MARK)
+
+
+def _parse(saved: Executed, variant: str) -> NatTable:
+    if saved.returncode != 0:
+        raise BackendError("TableUnreadable", f"{variant}-save failed: {_last_line(saved.stderr)}")
+    try:
+        return parse_table(saved.stdout)
+    except UnreadableTableError as error:
+        raise BackendError("TableUnreadable", str(error)) from error
+
+
+def _check(step: Execute, result: Executed) -> None:
+    is_cleanup = "-X" in step.argv
+    if result.returncode != 0 and not is_cleanup:
+        raise BackendError("WriteFailed", f"{step.argv[0]} failed: {_last_line(result.stderr)}")
+
+
+def _has_rules(table: NatTable) -> bool:
+    return any(chain.rules for chain in table.chains.values())
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1][:200] if lines else "it printed nothing"
+
+
+def _conflict() -> BackendError:
+    return BackendError(
+        "BackendConflict",
+        "rules in both the nf_tables and the legacy nat table of the pod; the table whose hooks "
+        "were registered last wins, so remove the rules of one: iptables-legacy -t nat -F, or "
+        "iptables-nft -t nat -F",
+    )

@@ -1,0 +1,202 @@
+"""One pass over one pod: make what the kernel holds equal to what was decided, and say what is so.
+
+Goals:
+
+* Level-triggered. A pass looks at (decision, kernel, marks and journal) and at nothing that a lost
+  event or a killed process could have made untrue. A pass over an equal state writes nothing.
+* Evidence. A pod counts as Programmed only after its table was read back and found equal.
+* A difference is drift only where the same program had been read back before in the same network
+  namespace; otherwise it is a program that is still to be brought in, and nobody's fault.
+* Whatever goes wrong in a pod stays in that pod's record.
+
+The decisions are `capture_nat`'s (what differs, what to write) and `Capture.writes` (how far to
+go); this module puts them in order around the effects.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from capture_agent.desired import Capture, Writes
+from capture_agent.drift_accounting import drifted, failed, with_drift_counted
+from capture_agent.journal import Journal
+from capture_agent.nat_backends import BackendError, NatBackend, NatView
+from capture_agent.records import Finding, PodRecord
+from capture_agent.sandboxes import Sandbox
+from capture_api.node_captures import PodState
+from capture_nat.compiling import compile_program
+from capture_nat.drift import Difference, find_drift
+from capture_nat.enforceable import UnenforceableProgramError
+from capture_nat.families import Family
+from capture_nat.planning import ChainConflictError, Plan, plan_changes
+
+PROGRAMMED = Finding(PodState.PROGRAMMED)
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What is different from the program, and what writing would mend it."""
+
+    differences: tuple[Difference, ...]
+    plan: Plan
+    is_drift: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciler:
+    """Brings sandboxes to what was decided, through one backend.
+
+    `monotonic` gives seconds for back-off, `timestamp` an RFC 3339 time for the status.
+    """
+
+    backend: NatBackend
+    journal: Journal
+    monotonic: Callable[[], float]
+    timestamp: Callable[[], str]
+
+    async def capture(self, record: PodRecord, desired: Capture, sandbox: Sandbox) -> PodRecord:
+        """Make the sandbox hold a program, as far as the capture lets us, and record what is so.
+
+        Raises:
+            SandboxRefusedError: the sandbox is not there, or not what it was.
+            BrokerLostError: nobody could look.
+        """
+        record = replace(record, program=desired.spec)
+        try:
+            return await self._capture(record, desired, sandbox)
+        except ChainConflictError as error:
+            return replace(record, finding=failed("ChainConflict", str(error)))
+        except UnenforceableProgramError as error:
+            return replace(record, finding=failed("ProgramUnenforceable", str(error)))
+        except BackendError as error:
+            return replace(record, finding=failed(error.reason, str(error)))
+
+    async def release(self, record: PodRecord, sandbox: Sandbox) -> PodRecord:
+        """Take everything of ours out of the sandbox; what is not ours stays.
+
+        Returns:
+            A record that holds nothing, once the table was read back and nothing of ours is left.
+
+        Raises:
+            SandboxRefusedError, BrokerLostError: as for `capture`.
+        """
+        try:
+            view = await self.backend.observe(sandbox)
+            owned = self._owned(view, sandbox)
+            plan = plan_changes(None, view.table, owned)
+            if not plan.is_empty:
+                view = await self._write(sandbox, view, plan, owned)
+        except BackendError as error:
+            return replace(record, finding=failed(error.reason, str(error)))
+        left = {
+            name for name in self._owned(view, sandbox) if view.table.chains[name].policy is None
+        }
+        if left:
+            return replace(record, finding=_still_referenced(left))
+        return replace(
+            record, finding=PROGRAMMED, program=None, held_by="", held_hash="", held_in=None
+        )
+
+    async def _capture(self, record: PodRecord, desired: Capture, sandbox: Sandbox) -> PodRecord:
+        ruleset = compile_program(desired.spec.program, Family.IPV4)
+        view = await self.backend.observe(sandbox)
+        owned = self._owned(view, sandbox)
+        differences = find_drift(ruleset, view.table)
+        assessment = Assessment(
+            differences=differences,
+            plan=plan_changes(ruleset, view.table, owned),
+            is_drift=bool(differences) and record.holds(desired.spec, sandbox),
+        )
+        record = replace(record, backend=view.variant)
+        if assessment.is_drift:
+            record = with_drift_counted(record, assessment.differences, self.timestamp())
+        if assessment.plan.is_empty:
+            return _holding(record, desired, sandbox)
+        obstacle = _obstacle(record, desired, assessment, self.monotonic())
+        if obstacle is not None:
+            return _left_alone(record, desired, sandbox, assessment, obstacle)
+        record = replace(record, held_by=desired.spec.capture_uid)
+        view = await self._write(sandbox, view, assessment.plan, owned)
+        return self._verified(record, desired, sandbox, assessment, find_drift(ruleset, view.table))
+
+    def _owned(self, view: NatView, sandbox: Sandbox) -> frozenset[str]:
+        recorded = self.journal.chains(sandbox.key)
+        return (view.marked | recorded) & view.table.chains.keys()
+
+    async def _write(
+        self, sandbox: Sandbox, view: NatView, plan: Plan, owned: frozenset[str]
+    ) -> NatView:
+        # On record first: killed after the write, the next pass must know the chains for ours.
+        ours = owned.union(plan.create, plan.adopted)
+        self._record(sandbox, ours)
+        await self.backend.apply(sandbox, view.variant, plan)
+        after = await self.backend.observe(sandbox)
+        self._record(sandbox, ours & after.table.chains.keys())
+        return after
+
+    def _record(self, sandbox: Sandbox, chains: frozenset[str]) -> None:
+        try:
+            self.journal.record(sandbox.key, chains)
+        except OSError as error:
+            raise BackendError(
+                "JournalUnwritable", f"the agent's state directory can't be written: {error}"
+            ) from error
+
+    def _verified(
+        self,
+        record: PodRecord,
+        desired: Capture,
+        sandbox: Sandbox,
+        assessment: Assessment,
+        differences: tuple[Difference, ...],
+    ) -> PodRecord:
+        if assessment.is_drift:
+            record = replace(record, backoff=record.backoff.after_repair(self.monotonic()))
+        if differences:
+            return replace(record, finding=drifted(differences, "it was written, and is not so"))
+        repaired = record.repaired + (1 if assessment.is_drift else 0)
+        return _holding(replace(record, repaired=repaired), desired, sandbox)
+
+
+def _obstacle(
+    record: PodRecord, desired: Capture, assessment: Assessment, now: float
+) -> str | None:
+    """Say why the plan may not be written now; None when it may."""
+    if desired.spec.suspend:
+        return "the capture is suspended: nothing is written"
+    if desired.writes is Writes.NONE:
+        return "mode is Observe: nothing is written"
+    if not assessment.is_drift:
+        return None
+    if desired.writes is Writes.PROGRAM:
+        return "driftPolicy is Report: nothing is repaired"
+    wait = record.backoff.wait(now)
+    return f"it keeps being changed: next repair in {wait:.1f} s" if wait > 0 else None
+
+
+def _left_alone(
+    record: PodRecord, desired: Capture, sandbox: Sandbox, assessment: Assessment, obstacle: str
+) -> PodRecord:
+    if not assessment.differences:  # only leftovers of ours beside a complete program
+        return _holding(record, desired, sandbox)
+    return replace(record, finding=drifted(assessment.differences, obstacle))
+
+
+def _holding(record: PodRecord, desired: Capture, sandbox: Sandbox) -> PodRecord:
+    return replace(
+        record,
+        finding=PROGRAMMED,
+        counted=(),
+        held_by=desired.spec.capture_uid,
+        held_hash=desired.spec.hash,
+        held_in=sandbox.netns,
+    )
+
+
+def _still_referenced(chains: set[str]) -> Finding:
+    return failed(
+        "ChainReferenced",
+        f"rules that are not ours still refer to {', '.join(sorted(chains))}; the chains were "
+        "emptied and go when those rules do",
+    )

@@ -1,0 +1,108 @@
+"""What the agent remembers of a pod between passes, and the evidence it makes of it. Pure.
+
+The evidence in `NodeCapture.status` is also the agent's memory across its own restart: a record
+begins as what the previous agent reported, as long as pod and network namespace are the same.
+"""
+
+import msgspec
+
+from capture_agent.repair_backoff import RepairBackoff
+from capture_agent.sandboxes import Sandbox
+from capture_api.capture_programs import CaptureProgramSpec
+from capture_api.captures import LastDrift
+from capture_api.node_captures import DispatchedPod, NetnsIdentity, PodEvidence, PodState
+from capture_nat.drift import Difference
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What a pass concluded about a pod; `reason` and `message` are empty when all is well."""
+
+    state: PodState
+    reason: str = ""
+    message: str = ""
+
+
+class PodRecord(msgspec.Struct, frozen=True):
+    """A dispatched pod and what is known of it."""
+
+    pod: DispatchedPod
+    finding: Finding = Finding(PodState.PENDING, "NotExamined", "not examined yet")
+    sandbox: Sandbox | None = None
+    program: CaptureProgramSpec | None = None
+    """The program that the pod was last decided to have."""
+    held_by: str = ""
+    """UID of the capture whose chains are, or may be, in the pod."""
+    held_hash: str = ""
+    """Hash of the program that was last read back complete from `held_in`."""
+    held_in: NetnsIdentity | None = None
+    backend: str = ""
+    ports_not_listening: tuple[int, ...] = ()
+    detected: int = 0
+    repaired: int = 0
+    counted: tuple[Difference, ...] = ()
+    """The drift that was counted last: the same drift, still there, is not a new one."""
+    last_drift: LastDrift | None = None
+    backoff: RepairBackoff = RepairBackoff()
+    examined_generation: int = 0
+    """Generation of the NodeCapture under which the pod was last examined."""
+
+    def holds(self, program: CaptureProgramSpec, sandbox: Sandbox) -> bool:
+        """Whether the sandbox was seen holding the program: a difference now is drift."""
+        return self.held_hash == program.hash and self.held_in == sandbox.netns
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether there is anything to say: a pod that nothing captures or captured is silent."""
+        return self.pod.program is not None or bool(self.held_by)
+
+    @property
+    def is_released(self) -> bool:
+        """Whether the pod was found free of anything of ours, and is to stay so."""
+        return (
+            self.pod.program is None
+            and not self.held_by
+            and self.finding.state is PodState.PROGRAMMED
+        )
+
+    def evidence(self) -> PodEvidence:
+        """State what is known, for `NodeCapture.status`."""
+        program = self.program
+        is_current = program is not None and program.capture_uid == self.held_by
+        return PodEvidence(
+            uid=self.pod.uid,
+            namespace=self.pod.namespace,
+            name=self.pod.name,
+            state=self.finding.state,
+            reason=self.finding.reason,
+            message=self.finding.message,
+            capture_uid=self.held_by,
+            generation=program.capture_generation if program is not None and is_current else 0,
+            hash=self.held_hash,
+            netns=self.held_in,
+            backend=self.backend,
+            ports_not_listening=self.ports_not_listening,
+            drift_detected=self.detected,
+            drift_repaired=self.repaired,
+            last_drift=self.last_drift,
+        )
+
+
+def first_record(
+    pod: DispatchedPod, reported: PodEvidence | None, examined_generation: int
+) -> PodRecord:
+    """Begin the record of a pod from what an earlier agent reported of it, if one did."""
+    if reported is None:
+        return PodRecord(pod=pod, examined_generation=examined_generation)
+    return PodRecord(
+        pod=pod,
+        examined_generation=examined_generation,
+        finding=Finding(reported.state, reported.reason, reported.message),
+        held_by=reported.capture_uid,
+        held_hash=reported.hash,
+        held_in=reported.netns,
+        backend=reported.backend,
+        ports_not_listening=reported.ports_not_listening,
+        detected=reported.drift_detected,
+        repaired=reported.drift_repaired,
+        last_drift=reported.last_drift,
+    )

@@ -1,0 +1,46 @@
+"""From the records of the pods to `NodeCapture.status`. Pure."""
+
+from collections.abc import Iterable
+
+from capture_agent.records import PodRecord
+from capture_api.node_captures import AgentInfo, NodeCaptureStatus, PastDrift
+
+
+def status_of(
+    records: Iterable[PodRecord],
+    past_drift: Iterable[PastDrift],
+    agent: AgentInfo,
+    generation: int,
+) -> NodeCaptureStatus:
+    """State the evidence of a node.
+
+    Args:
+        records: every dispatched pod.
+        past_drift: the drift of pods that are gone.
+        agent: this agent.
+        generation: the dispatched generation; it counts as observed once every pod was examined
+            under it.
+    """
+    records = sorted(records, key=lambda record: record.pod.uid)
+    return NodeCaptureStatus(
+        observed_generation=min(
+            (record.examined_generation for record in records), default=generation
+        ),
+        agent=agent,
+        pods=tuple(record.evidence() for record in records if record.is_reported),
+        past_drift=tuple(past_drift),
+    )
+
+
+def retire(past: tuple[PastDrift, ...], record: PodRecord) -> tuple[PastDrift, ...]:
+    """Keep the counts of a pod that is gone, so that its capture's never fall."""
+    if not (record.held_by and (record.detected or record.repaired)):
+        return past
+    by_capture = {entry.capture_uid: entry for entry in past}
+    before = by_capture.get(record.held_by, PastDrift(capture_uid=record.held_by))
+    by_capture[record.held_by] = PastDrift(
+        capture_uid=record.held_by,
+        detected=before.detected + record.detected,
+        repaired=before.repaired + record.repaired,
+    )
+    return tuple(by_capture.values())

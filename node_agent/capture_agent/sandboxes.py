@@ -1,0 +1,64 @@
+"""From a pod UID to the pod's network namespace.
+
+A pod's processes can sit in more than one network namespace: any of them may `unshare -n`. The
+sandbox's is the one of the process that started first, since the runtime starts the sandbox (or,
+without a pause process, the first container) before anything of the pod runs. What is found here is
+a claim: the broker verifies it once more at the moment of entry, the pod's addresses included.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from capture_agent.processes import Process
+from capture_api.node_captures import NetnsIdentity
+
+
+class Sandbox(msgspec.Struct, frozen=True):
+    """A pod's network namespace and the process that leads to it.
+
+    State of a pod is keyed by `key`: the same pod UID can get a new sandbox.
+    """
+
+    pod_uid: str
+    pid: int
+    start_time: int
+    netns: NetnsIdentity
+    pod_ips: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Name the sandbox for journals: pod UID, device and inode of the namespace."""
+        return f"{self.pod_uid}/{self.netns.device}:{self.netns.inode}"
+
+
+@dataclass(frozen=True, slots=True)
+class OnHostNetwork:
+    """The pod's processes are in the host's network namespace: it is never captured."""
+
+
+def find_sandboxes(
+    processes: Iterable[Process], host: NetnsIdentity
+) -> dict[str, Sandbox | OnHostNetwork]:
+    """Choose each pod's sandbox among the processes of the node, by pod UID."""
+    by_pod: dict[str, list[Process]] = defaultdict(list)
+    for process in processes:
+        by_pod[process.pod_uid].append(process)
+    return {uid: _sandbox(_oldest(members), host) for uid, members in by_pod.items()}
+
+
+def _oldest(processes: list[Process]) -> Process:
+    return min(processes, key=lambda process: (process.start_time, process.pid))
+
+
+def _sandbox(process: Process, host: NetnsIdentity) -> Sandbox | OnHostNetwork:
+    if process.netns == host:
+        return OnHostNetwork()
+    return Sandbox(
+        pod_uid=process.pod_uid,
+        pid=process.pid,
+        start_time=process.start_time,
+        netns=process.netns,
+    )
