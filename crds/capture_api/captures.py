@@ -1,7 +1,7 @@
 """TrafficCapture: what the user writes (`crds/trafficcapture.yaml`)."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -30,7 +30,7 @@ class TrafficCaptureSpec(WireStruct, frozen=True):
     """The desired redirection of the selected pods; fields as in the schema."""
 
     pod_selector: LabelSelector
-    priority: int = 0
+    priority: Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)] = 0
     mode: Mode = Mode.ENFORCE
     suspend: bool = False
     drift_policy: DriftPolicy = DriftPolicy.REPAIR

@@ -1,7 +1,11 @@
 """Addresses as users write them: a CIDR of either family, without bits beyond its prefix."""
 
-from ipaddress import IPv4Network, IPv6Network, ip_interface
+import re
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_interface
 from typing import Final, Self
+
+_FORM = re.compile(r"[0-9A-Fa-f:.]+/(?:0|[1-9][0-9]{0,2})", re.ASCII)
+"""What the API server's `isCIDR` reads: no zone, no netmask, no leading zero in the length."""
 
 
 class Cidr:
@@ -17,18 +21,20 @@ class Cidr:
         """Read a CIDR with its prefix length.
 
         Raises:
-            ValueError: the text is no CIDR, or has bits set beyond the prefix; the message says
-                what to write.
+            ValueError: the text is no CIDR, or an IPv4 network dressed as IPv6, or has bits set
+                beyond the prefix; the message says what to write.
         """
-        if "/" not in text:
+        if not _FORM.fullmatch(text):
             raise _invalid(text)
         try:
             interface = ip_interface(text)
         except ValueError as error:
             raise _invalid(text) from error
+        if isinstance(interface.ip, IPv6Address) and interface.ip.ipv4_mapped:
+            raise ValueError(f"{text!r} is an IPv4 network: write it as one, e.g. 10.0.0.0/8")
         if interface.ip != interface.network.network_address:
             raise ValueError(
-                f"'{text}' has bits set beyond the prefix length: write {interface.network}"
+                f"{text!r} has bits set beyond the prefix length: write {interface.network}"
             )
         return cls(interface.network)
 
@@ -51,4 +57,4 @@ class Cidr:
 
 
 def _invalid(text: str) -> ValueError:
-    return ValueError(f"'{text}' is not a CIDR, e.g. 10.0.0.0/8 or fd00::/8")
+    return ValueError(f"{text!r} is not a CIDR, e.g. 10.0.0.0/8 or fd00::/8")

@@ -1,10 +1,15 @@
 """TCP and UDP ports as users write them: `"80"` or a range `"8000-8100"`."""
 
 import re
-from typing import Final, Self
+from typing import Annotated, Final, Self
+
+import msgspec
 
 _PORTS = re.compile(r"([1-9][0-9]{0,4})(?:-([1-9][0-9]{0,4}))?", re.ASCII)
 _MAX_PORT = 65535
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=_MAX_PORT)]
+"""One port; the bounds hold for what is decoded."""
 
 
 class PortRange:
@@ -51,4 +56,4 @@ class PortRange:
 
 
 def _invalid(text: str) -> ValueError:
-    return ValueError(f"'{text}' is not a port (1-65535) or a range first-last with first <= last")
+    return ValueError(f"{text!r} is not a port (1-65535) or a range first-last with first <= last")

@@ -8,14 +8,21 @@ packets pass; 127.0.0.1 passes; `include` (or everything) is redirected.
 
 import hashlib
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
 from capture_api.cidrs import Cidr
-from capture_api.ports import PortRange
+from capture_api.ports import Port, PortRange
 from capture_api.wire import WireStruct, encode
 
 DEFAULT_PROXY_ID = 1337
+
+NumericId = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 2)]
+"""A user or group id; 2**32 - 1 is the kernel's "none"."""
+NumericIds = Annotated[tuple[NumericId, ...], msgspec.Meta(max_length=16)]
+PortRanges = Annotated[tuple[PortRange, ...], msgspec.Meta(max_length=64)]
+Cidrs = Annotated[tuple[Cidr, ...], msgspec.Meta(max_length=64)]
 
 
 class Loopback(StrEnum):
@@ -29,38 +36,42 @@ class Loopback(StrEnum):
 class Proxy(WireStruct, frozen=True, omit_defaults=False):
     """Whose outbound packets are the proxy's own and pass: numeric user and group ids."""
 
-    uids: tuple[int, ...] = (DEFAULT_PROXY_ID,)
-    gids: tuple[int, ...] = (DEFAULT_PROXY_ID,)
+    uids: NumericIds = (DEFAULT_PROXY_ID,)
+    gids: NumericIds = (DEFAULT_PROXY_ID,)
 
 
 class InboundTerm(WireStruct, frozen=True):
     """Matches a packet when every field that is given matches; an empty field is not given."""
 
-    ports: tuple[PortRange, ...] = ()
-    sources: tuple[Cidr, ...] = ()
+    ports: PortRanges = ()
+    sources: Cidrs = ()
 
 
 class OutboundTerm(WireStruct, frozen=True):
     """Matches a packet when every field that is given matches; an empty field is not given."""
 
-    ports: tuple[PortRange, ...] = ()
-    destinations: tuple[Cidr, ...] = ()
+    ports: PortRanges = ()
+    destinations: Cidrs = ()
+
+
+InboundTerms = Annotated[tuple[InboundTerm, ...], msgspec.Meta(max_length=32)]
+OutboundTerms = Annotated[tuple[OutboundTerm, ...], msgspec.Meta(max_length=32)]
 
 
 class Inbound(WireStruct, frozen=True, omit_defaults=False):
     """Capture of the connections a pod accepts. An empty `include` means everything."""
 
-    redirect_port: int
-    include: tuple[InboundTerm, ...] = ()
-    exclude: tuple[InboundTerm, ...] = ()
+    redirect_port: Port
+    include: InboundTerms = ()
+    exclude: InboundTerms = ()
 
 
 class Outbound(WireStruct, frozen=True, omit_defaults=False):
     """Capture of the connections a pod opens. An empty `include` means everything."""
 
-    redirect_port: int
-    include: tuple[OutboundTerm, ...] = ()
-    exclude: tuple[OutboundTerm, ...] = ()
+    redirect_port: Port
+    include: OutboundTerms = ()
+    exclude: OutboundTerms = ()
     loopback: Loopback = Loopback.BYPASS
 
 

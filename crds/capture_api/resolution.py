@@ -1,15 +1,26 @@
 """From the spec a user wrote to the program that agents enforce."""
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from capture_api.captures import TrafficCaptureSpec
-from capture_api.programs import Inbound, InboundTerm, Loopback, Outbound, OutboundTerm, Program
+from capture_api.cidrs import Cidr
+from capture_api.ports import PortRange
+from capture_api.programs import (
+    Cidrs,
+    Inbound,
+    InboundTerm,
+    Loopback,
+    Outbound,
+    OutboundTerm,
+    Program,
+)
 from capture_api.wire import MalformedObjectError, decode
 
 MAX_RULES_PER_DIRECTION = 512
 """Bound on `include` and `exclude` of one direction together, expanded to ports x addresses."""
+
+Term = InboundTerm | OutboundTerm
 
 _CHAIN_PREFIX = re.compile(r"[A-Z](?:[A-Z0-9_]{0,11}[A-Z0-9])?", re.ASCII)
 
@@ -28,25 +39,28 @@ def decode_spec(raw: dict[str, Any]) -> TrafficCaptureSpec:
     try:
         return decode(raw, TrafficCaptureSpec)
     except MalformedObjectError as error:
-        raise InvalidSpecError(str(error).replace("`$", "`spec")) from error
+        raise InvalidSpecError(_field_first(str(error))) from error
+
+
+def _field_first(message: str) -> str:
+    """Write msgspec's "what - at `$.path`" as "spec.path: what", as the API server does."""
+    what, _, path = message.rpartition(" - at `$")
+    return f"spec{path.rstrip('`')}: {what}" if what else f"spec: {message}"
 
 
 def resolve(spec: TrafficCaptureSpec) -> Program:
-    """Turn a spec into its program, with everything checked that the schema checks.
+    """Turn a spec into its program, with everything checked that could make it unenforceable.
 
     Raises:
         InvalidSpecError: the spec can't be enforced as it is.
     """
     check_chain_prefix(spec.chain_prefix)
-    if spec.inbound is None and spec.outbound is None:
-        raise InvalidSpecError("spec: inbound or outbound is required")
-    if spec.outbound and spec.outbound.loopback is Loopback.INBOUND and spec.inbound is None:
+    _check_directions(spec)
+    if not spec.proxy.uids and not spec.proxy.gids:
         raise InvalidSpecError(
-            "spec.outbound.loopback: Inbound needs spec.inbound, whose redirectPort it sends to"
+            "spec.proxy.uids: give at least one uid or gid that only the proxy runs with: without "
+            "one, its own connections are redirected back to it"
         )
-    for name, direction in (("inbound", spec.inbound), ("outbound", spec.outbound)):
-        if direction is not None:
-            _check_direction(f"spec.{name}", direction)
     return Program(
         chain_prefix=spec.chain_prefix,
         proxy=spec.proxy,
@@ -63,33 +77,84 @@ def check_chain_prefix(prefix: str) -> None:
     """
     if not _CHAIN_PREFIX.fullmatch(prefix):
         raise InvalidSpecError(
-            f"spec.chainPrefix: '{prefix}' must be 1-13 characters A-Z, 0-9 and _, "
+            f"spec.chainPrefix: {prefix!r} must be 1-13 characters A-Z, 0-9 and _, "
             "begin with a letter and not end with _"
         )
     if prefix.endswith("_IN"):
         raise InvalidSpecError(
-            f"spec.chainPrefix: '{prefix}' must not end in _IN: <P>_REDIRECT would be another "
+            f"spec.chainPrefix: {prefix!r} must not end in _IN: <P>_REDIRECT would be another "
             "prefix's _IN_REDIRECT"
         )
 
 
-def _check_direction(path: str, direction: Inbound | Outbound) -> None:
-    expanded = sum(rules_of(term) for term in (*direction.include, *direction.exclude))
-    if expanded > MAX_RULES_PER_DIRECTION:
+def rules_of(term: Term) -> int:
+    """How many rules a term expands to: one for each pair of a port and an address."""
+    return max(1, len(term.ports)) * max(1, len(addresses_of(term)))
+
+
+def addresses_of(term: Term) -> Cidrs:
+    """The peers that a term names: where inbound packets come from, where outbound ones go to."""
+    return term.sources if isinstance(term, InboundTerm) else term.destinations
+
+
+def _check_directions(spec: TrafficCaptureSpec) -> None:
+    if spec.inbound is None and spec.outbound is None:
+        raise InvalidSpecError("spec: inbound or outbound is required")
+    if spec.outbound and spec.outbound.loopback is Loopback.INBOUND and spec.inbound is None:
         raise InvalidSpecError(
-            f"{path}: include and exclude expand to {expanded} rules (ports x addresses, summed "
-            f"over terms); at most {MAX_RULES_PER_DIRECTION} are allowed: use ranges and shorter "
+            "spec.outbound.loopback: Inbound needs spec.inbound, whose redirectPort it sends to"
+        )
+    if spec.inbound:
+        _check_direction("spec.inbound", spec.inbound)
+    if spec.outbound:
+        _check_direction("spec.outbound", spec.outbound)
+
+
+def _check_direction(path: str, direction: Inbound | Outbound) -> None:
+    include: tuple[Term, ...] = direction.include
+    exclude: tuple[Term, ...] = direction.exclude
+    _check_each_says_something(f"{path}.include", include)
+    _check_each_says_something(f"{path}.exclude", exclude)
+    _check_size(f"{path}.include", (*include, *exclude))
+    _check_proxy_port_is_left_out(f"{path}.include", include, direction.redirect_port)
+    _check_not_repeated(f"{path}.exclude", exclude, included=include)
+
+
+def _check_each_says_something(path: str, terms: tuple[Term, ...]) -> None:
+    for index, term in enumerate(terms):
+        if not term.ports and not addresses_of(term):
+            raise InvalidSpecError(
+                f"{path}[{index}]: gives no field and would match every packet; give one, or leave "
+                "the list out"
+            )
+
+
+def _check_size(path: str, terms: tuple[Term, ...]) -> None:
+    rules = sum(map(rules_of, terms))
+    if rules > MAX_RULES_PER_DIRECTION:
+        raise InvalidSpecError(
+            f"{path}: include and exclude expand to {rules} rules (ports x addresses, summed over "
+            f"terms); at most {MAX_RULES_PER_DIRECTION} are allowed: use ranges and shorter "
             "prefixes"
         )
-    if any(direction.redirect_port in ports for term in direction.include for ports in term.ports):
+
+
+def _check_proxy_port_is_left_out(path: str, terms: tuple[Term, ...], port: int) -> None:
+    if any(port in ports for term in terms for ports in term.ports):
         raise InvalidSpecError(
-            f"{path}.include: must not contain redirectPort {direction.redirect_port}"
+            f"{path}: a port or range contains redirectPort {port}, the proxy's own port: leave it "
+            "out"
         )
 
 
-def rules_of(term: InboundTerm | OutboundTerm) -> int:
-    """How many rules a term expands to: one for each pair of a port and an address."""
-    addresses: Sequence[object] = (
-        term.sources if isinstance(term, InboundTerm) else term.destinations
-    )
-    return max(1, len(term.ports)) * max(1, len(addresses))
+def _check_not_repeated(path: str, terms: tuple[Term, ...], *, included: tuple[Term, ...]) -> None:
+    meanings = set(map(_meaning, included))
+    if any(_meaning(term) in meanings for term in terms):
+        raise InvalidSpecError(
+            f"{path}: repeats a term of include, which would capture nothing for it; remove one of "
+            "the two"
+        )
+
+
+def _meaning(term: Term) -> tuple[frozenset[PortRange], frozenset[Cidr]]:
+    return frozenset(term.ports), frozenset(addresses_of(term))

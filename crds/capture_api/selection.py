@@ -2,11 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 import msgspec
 
 from capture_api.wire import WireStruct
+
+LabelValue = Annotated[
+    str,
+    msgspec.Meta(max_length=63, pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?\Z"),
+]
 
 
 class SelectorOperator(StrEnum):
@@ -21,9 +26,16 @@ class SelectorOperator(StrEnum):
 class LabelSelectorRequirement(WireStruct, frozen=True):
     """One row of `matchExpressions`."""
 
-    key: str
+    key: Annotated[str, msgspec.Meta(min_length=1, max_length=317)]
     operator: SelectorOperator
-    values: tuple[str, ...] = ()
+    values: Annotated[tuple[LabelValue, ...], msgspec.Meta(max_length=32)] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a requirement that Kubernetes would refuse in a label selector."""
+        if bool(self.values) != (self.operator in {SelectorOperator.IN, SelectorOperator.NOT_IN}):
+            raise ValueError(
+                "values: In and NotIn need at least one; Exists and DoesNotExist take none"
+            )
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether the labels satisfy this requirement, as `metav1.LabelSelector` defines it."""
@@ -41,8 +53,12 @@ class LabelSelectorRequirement(WireStruct, frozen=True):
 class LabelSelector(WireStruct, frozen=True):
     """`metav1.LabelSelector`: every label and every expression must match; empty matches all."""
 
-    match_labels: dict[str, str] = msgspec.field(default_factory=dict)
-    match_expressions: tuple[LabelSelectorRequirement, ...] = ()
+    match_labels: Annotated[dict[str, LabelValue], msgspec.Meta(max_length=16)] = msgspec.field(
+        default_factory=dict
+    )
+    match_expressions: Annotated[
+        tuple[LabelSelectorRequirement, ...], msgspec.Meta(max_length=16)
+    ] = ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether a pod with these labels is selected."""
