@@ -1,8 +1,11 @@
-"""The broker, which alone enters network namespaces: ``python -m capture_agent.broker FD``.
+"""The broker, which alone enters network namespaces.
+
+Run by the agent as ``python -m capture_agent.broker FD DEVICE INODE``: the stream socket to answer
+on, and the network namespace of the node, which is never entered.
 
 A process of its own, with a single thread, started by the agent, because `setns` moves a thread and
 nothing that an event loop or a thread pool does may ever happen in a pod by accident. It answers
-one request at a time on the stream socket FD and ends when the agent closes it. It decides nothing.
+one request at a time and ends when the agent closes the stream. It decides nothing.
 """
 
 import contextlib
@@ -25,21 +28,22 @@ from capture_agent.broker_protocol import (
 from capture_agent.broker_steps import addresses, take
 from capture_agent.netns_entry import RefusedError, entered
 from capture_agent.sandboxes import Sandbox
+from capture_api.node_captures import NetnsIdentity
 
 
-def serve(stream: socket.socket) -> None:
+def serve(stream: socket.socket, host: NetnsIdentity) -> None:
     """Answer requests until the agent closes the stream."""
     while (header := _receive(stream, LENGTH_SIZE)) is not None:
         body = _receive(stream, body_length(header))
         if body is None:
             return
-        stream.sendall(frame(answer(decode_request(body))))
+        stream.sendall(frame(answer(decode_request(body), host)))
 
 
-def answer(request: Request) -> Reply:
+def answer(request: Request, host: NetnsIdentity) -> Reply:
     """Enter the sandbox of a request, take its steps, leave."""
     try:
-        with entered(request.sandbox):
+        with entered(request.sandbox, host):
             _check_addresses(request.sandbox)
             return Done(tuple(take(step) for step in request.steps))
     except RefusedError as error:
@@ -72,5 +76,6 @@ if __name__ == "__main__":
     # The agent stops its broker by closing the stream, after the request it is serving.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(BrokenPipeError), socket.socket(fileno=int(sys.argv[1])) as agent:
-        serve(agent)
+    fd, device, inode = map(int, sys.argv[1:])
+    with contextlib.suppress(BrokenPipeError), socket.socket(fileno=fd) as agent:
+        serve(agent, NetnsIdentity(device=device, inode=inode))

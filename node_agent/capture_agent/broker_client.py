@@ -23,6 +23,7 @@ from capture_agent.broker_protocol import (
     frame,
 )
 from capture_agent.sandboxes import Sandbox
+from capture_api.node_captures import NetnsIdentity
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +54,12 @@ def result_of(results: Iterable[StepResult], kind: type[R]) -> R:
 class Broker:
     """Runs steps in pods' network namespaces, one request at a time.
 
-    An asynchronous context manager; the broker process is started by the first request.
+    An asynchronous context manager; the broker process is started by the first request. `host` is
+    the network namespace of the node, which is never entered.
     """
 
-    def __init__(self, hang_seconds: float = _HANG_SECONDS) -> None:
+    def __init__(self, host: NetnsIdentity, hang_seconds: float = _HANG_SECONDS) -> None:
+        self._host = host
         self._hang_seconds = hang_seconds
         self._turn = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
@@ -110,8 +113,9 @@ class Broker:
     async def _start(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         ours, brokers = socket.socketpair()
         with brokers:
+            arguments = (brokers.fileno(), self._host.device, self._host.inode)
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-m", "capture_agent.broker", str(brokers.fileno()),
+                sys.executable, "-I", "-m", "capture_agent.broker", *map(str, arguments),
                 pass_fds=[brokers.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
             )  # fmt: skip

@@ -143,4 +143,5 @@ def decode_request(body: bytes) -> Request:
 
 def decode_reply(body: bytes) -> Reply:
     """Read a reply."""
-    return msgspec.msgpack.decode(body, type=Reply)
+    decoder: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+    return decoder.decode(body)

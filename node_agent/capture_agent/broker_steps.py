@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pyroute2 import IPRoute
-from pyroute2.netlink import NLM_F_DUMP, NLM_F_REQUEST
 from pyroute2.netlink.diag import DiagSocket
 from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_NFTABLES
 from pyroute2.netlink.nfnetlink.nftsocket import NFT_MSG_GETCHAIN, NFTSocket, nft_chain_msg
@@ -77,11 +76,10 @@ def _execute(step: Execute) -> Executed:
 
 
 def _nat_chains(family: int) -> Iterable[Chain]:
-    with NFTSocket() as nft:
+    with NFTSocket(nfgen_family=family) as nft:
         request = nft_chain_msg()
-        request["nfgen_family"] = family
         message_type = (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETCHAIN
-        for message in nft.nlm_request(request, message_type, NLM_F_REQUEST | NLM_F_DUMP):
+        for message in nft.request_get(request, message_type):
             if message.get_attr("NFTA_CHAIN_TABLE") == "nat":
                 yield Chain(
                     message.get_attr("NFTA_CHAIN_NAME"),

@@ -35,7 +35,7 @@ from capture_agent.service_account import in_cluster
 from capture_agent.status_writer import StatusWriter
 from capture_api.capture_programs import CaptureProgram
 from capture_api.names import API_VERSION, CAPTURE_PROGRAMS
-from capture_api.node_captures import AgentInfo, NodeCapture
+from capture_api.node_captures import AgentInfo, NetnsIdentity, NodeCapture
 from capture_api.wire import decode
 
 log = logging.getLogger(__name__)
@@ -132,14 +132,21 @@ async def _run_until_terminated(options: argparse.Namespace) -> None:
 
 
 async def _run(options: argparse.Namespace) -> None:
-    async with Broker() as broker, connected(in_cluster(os.environ)) as client:
-        await _Agent(options, broker, client).run()
+    host = netns_of(1)
+    async with Broker(host) as broker, connected(in_cluster(os.environ)) as client:
+        await _Agent(options, host, broker, client).run()
 
 
 class _Agent:
     """The parts of an agent, wired."""
 
-    def __init__(self, options: argparse.Namespace, broker: Broker, client: KubeClient) -> None:
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        host: NetnsIdentity,
+        broker: Broker,
+        client: KubeClient,
+    ) -> None:
         self._options = options
         journal = Journal(options.state_dir / "journal.json", BOOT_ID.read_text().strip())
         self._programs = Informer(
@@ -158,9 +165,7 @@ class _Agent:
         self._writer = StatusWriter(client, options.node_name, self._own_node_capture)
         examiner = Examiner(
             reconciler=Reconciler(IptablesBackend(broker), journal, time.monotonic, _timestamp),
-            finder=SandboxFinder(
-                pod_processes, netns_of(1), time.monotonic, journal.forget_all_but
-            ),
+            finder=SandboxFinder(pod_processes, host, time.monotonic, journal.forget_all_but),
             listeners=partial(_listeners, broker),
             programs=self._programs.objects,
         )

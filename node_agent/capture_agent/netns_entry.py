@@ -20,8 +20,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from capture_agent.broker_protocol import Refusal
-from capture_agent.processes import PROC, netns_identity, netns_of, read_process
+from capture_agent.processes import PROC, netns_identity, read_process
 from capture_agent.sandboxes import Sandbox
+from capture_api.node_captures import NetnsIdentity
 
 _CLONE_NEWNET = 0x40000000
 _OWN_NETNS = Path("/proc/thread-self/ns/net")
@@ -39,13 +40,13 @@ class RefusedError(Exception):
 
 
 @contextlib.contextmanager
-def entered(sandbox: Sandbox) -> Iterator[None]:
-    """Run the body in the sandbox's network namespace.
+def entered(sandbox: Sandbox, host: NetnsIdentity) -> Iterator[None]:
+    """Run the body in the sandbox's network namespace, never in `host`, the node's own.
 
     Raises:
         RefusedError: the sandbox is not what it is claimed to be; the body did not run.
     """
-    with _opened(_OWN_NETNS) as home, _verified_netns(sandbox) as netns:
+    with _opened(_OWN_NETNS) as home, _verified_netns(sandbox, host) as netns:
         _setns(netns)
         try:
             yield
@@ -54,14 +55,14 @@ def entered(sandbox: Sandbox) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _verified_netns(sandbox: Sandbox) -> Iterator[int]:
+def _verified_netns(sandbox: Sandbox, host: NetnsIdentity) -> Iterator[int]:
     try:
         pidfd = os.pidfd_open(sandbox.pid)
     except ProcessLookupError as error:
         raise _gone(sandbox) from error
     try:
         with _opened(PROC / str(sandbox.pid) / "ns" / "net") as netns:
-            _verify(sandbox, netns, pidfd)
+            _verify(sandbox, host, netns, pidfd)
             yield netns
     except FileNotFoundError as error:
         raise _gone(sandbox) from error
@@ -69,7 +70,7 @@ def _verified_netns(sandbox: Sandbox) -> Iterator[int]:
         os.close(pidfd)
 
 
-def _verify(sandbox: Sandbox, netns: int, pidfd: int) -> None:
+def _verify(sandbox: Sandbox, host: NetnsIdentity, netns: int, pidfd: int) -> None:
     identity = netns_identity(os.fstat(netns))
     process = read_process(sandbox.pid)
     if _has_ended(pidfd) or process is None:
@@ -82,7 +83,7 @@ def _verify(sandbox: Sandbox, netns: int, pidfd: int) -> None:
         raise RefusedError(
             Refusal.SANDBOX_CHANGED, f"process {sandbox.pid} is in another network namespace now"
         )
-    if identity == netns_of(1):
+    if identity == host:
         raise RefusedError(
             Refusal.HOST_NETWORK, f"process {sandbox.pid} is in the host's network namespace"
         )
