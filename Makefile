@@ -1,17 +1,58 @@
 # The few commands a person needs; `make` alone lists them.
+#
+# Everything runs against the local cluster, or against another one if, and only if,
+# TRAFFIC_CAPTURE_KUBECONFIG names its kubeconfig; then push the image yourself and say which:
+#   make demo TRAFFIC_CAPTURE_KUBECONFIG=~/.kube/staging IMAGE=registry.example/traffic-capture TAG=1
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help cluster cluster-down
+.NOTPARALLEL:
+.PHONY: help cluster cluster-down status image wheels install demo lint test clean
 
+export TRAFFIC_CAPTURE_KUBECONFIG
 PYTHON ?= python3
-LOCAL_CLUSTER := PYTHONPATH=cluster $(PYTHON) -m local_cluster
+IMAGE ?= localhost/traffic-capture
+TAG ?= dev
+PYTHON_VERSION ?= 3.13
 
-help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):[^#]*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-14s %s\n", $$1, $$2}'
+local_cluster := PYTHONPATH=cluster $(PYTHON) -m local_cluster
+# Found, or installed, when a recipe first needs it.
+uv_run = "$$($(local_cluster) uv)" run --locked
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 cluster: ## start a Kubernetes cluster on this machine, building what is missing
-	@$(LOCAL_CLUSTER) up
+	@$(local_cluster) up
 
-cluster-down: ## stop it and remove every trace of it but the per-user cache
-	@$(LOCAL_CLUSTER) down
+cluster-down: ## stop it and leave nothing of it but the per-user cache
+	@$(local_cluster) down
+
+status: ## say which parts of the local cluster run
+	@$(local_cluster) status
+
+image: ## build the images and load them into the local cluster, if it runs
+	@$(local_cluster) image
+
+wheels: ## write dist/image, to build the image with docker or podman (PYTHON_VERSION=3.13)
+	@$(local_cluster) wheels $(PYTHON_VERSION)
+
+install: cluster image ## install or upgrade the Helm chart, and wait until it runs
+	@$(local_cluster) install $(IMAGE) $(TAG)
+
+demo: install ## show what traffic-capture does, on a live pod
+	@$(uv_run) python demo/demo.py
+
+lint: ## check style, types and import contracts
+	$(uv_run) ruff check
+	$(uv_run) ruff format --check
+	$(uv_run) mypy
+	$(uv_run) lint-imports
+
+test: lint cluster image ## check everything: lint, unit, kernel and real-cluster tests
+	$(uv_run) pytest
+
+clean: cluster-down ## stop the cluster and remove what was built in this folder
+	rm -rf .cluster dist
+	@echo "What is cached for all checkouts stays. To remove that too, as root:"
+	@echo "  rm -rf $${XDG_CACHE_HOME:-$$HOME/.cache}/traffic-capture"

@@ -1,4 +1,7 @@
-"""The command line: `python3 -m local_cluster up|down|image|status`."""
+"""The command line: `python3 -m local_cluster up|down|status|image|wheels|install|uv`.
+
+What a command found out goes to stdout, what it is doing to stderr.
+"""
 
 import argparse
 import sys
@@ -7,27 +10,43 @@ from pathlib import Path
 from local_cluster.checkout import Checkout
 from local_cluster.down import down, stop_as_root
 from local_cluster.errors import LocalClusterError
+from local_cluster.images.deliver import image
+from local_cluster.images.wheels import publish
+from local_cluster.install import install
 from local_cluster.start import start
 from local_cluster.status import status
 from local_cluster.up import up
+from local_cluster.uv import uv
 
 
 def main() -> int:
     """Run one command and return the process's exit status."""
-    parser = argparse.ArgumentParser(prog="local_cluster", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("up", help="start the cluster, building what is missing")
-    commands.add_parser("down", help="stop the cluster and remove every trace of it")
-    commands.add_parser("status", help="say what runs")
-    commands.add_parser("start", help="(as root) start the node").add_argument("binaries")
-    commands.add_parser("stop", help="(as root) stop the node")
-    arguments = parser.parse_args()
+    arguments = parser().parse_args()
     try:
         run(arguments, Checkout.this())
     except LocalClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    root = argparse.ArgumentParser(prog="local_cluster", description=__doc__)
+    commands = root.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="start the cluster, building what is missing")
+    commands.add_parser("down", help="stop the cluster and remove every trace of it")
+    commands.add_parser("status", help="say what runs")
+    commands.add_parser("image", help="build the images and load them into the cluster")
+    wheels = commands.add_parser("wheels", help="write dist/image, the context of the Containerfile")
+    wheels.add_argument("python_version", help="the version of the base's Python, such as 3.13")
+    chart = commands.add_parser("install", help="install or upgrade the chart")
+    chart.add_argument("image", help="the image's name without its tag")
+    chart.add_argument("tag", help="the image's tag")
+    commands.add_parser("uv", help="print the path of uv, installing it if need be")
+    commands.add_parser("start", help="(as root) start the node").add_argument("binaries")
+    commands.add_parser("stop", help="(as root) stop the node")
+    return root
 
 
 def run(arguments: argparse.Namespace, checkout: Checkout) -> None:
@@ -39,6 +58,14 @@ def run(arguments: argparse.Namespace, checkout: Checkout) -> None:
             down(checkout)
         case "status":
             status(checkout)
+        case "image":
+            image(checkout)
+        case "wheels":
+            publish(checkout, arguments.python_version)
+        case "install":
+            install(checkout, arguments.image, arguments.tag)
+        case "uv":
+            print(uv())
         case "start":
             start(checkout, Path(arguments.binaries))
         case "stop":

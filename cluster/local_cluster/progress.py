@@ -1,13 +1,14 @@
 """What the commands print: one line per step, with the time that a long one took."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 def say(message: str) -> None:
-    """Print one line, at once even into a pipe."""
-    print(message, flush=True)
+    """Print one line to stderr, so that stdout holds only what a command found out."""
+    print(message, file=sys.stderr, flush=True)
 
 
 @contextmanager

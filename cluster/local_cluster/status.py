@@ -4,7 +4,6 @@ from local_cluster import health, lock
 from local_cluster.checkout import Checkout
 from local_cluster.errors import ClusterNotRunningError, LocalClusterError
 from local_cluster.node import CONTROL_PLANE_NODE
-from local_cluster.progress import say
 
 
 def status(checkout: Checkout) -> None:
@@ -21,8 +20,8 @@ def status(checkout: Checkout) -> None:
     folder = checkout.node(CONTROL_PLANE_NODE)
     found = health.node_health(folder.parts)
     for name, state in found.parts.items():
-        say(f"{name:24} {state}")
+        print(f"{name:24} {state}")
     ready = health.is_ready(checkout)
-    say(f"{CONTROL_PLANE_NODE.name:24} {'Ready' if ready else 'not Ready'}")
+    print(f"{CONTROL_PLANE_NODE.name:24} {'Ready' if ready else 'not Ready'}")
     if found.ended or not ready:
         raise LocalClusterError(f"the cluster isn't whole; its logs are in {folder.log}")

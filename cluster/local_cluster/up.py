@@ -4,10 +4,12 @@ import subprocess
 import time
 from pathlib import Path
 
-from local_cluster import health, lock, packages
+from local_cluster import cluster_dns, health, lock, packages
+from local_cluster.access import OTHER_CLUSTER, other_kubeconfig
 from local_cluster.binaries import binaries
 from local_cluster.cache import locked
 from local_cluster.checkout import Checkout, NodeFolder
+from local_cluster.commands import run
 from local_cluster.down import stop
 from local_cluster.errors import LocalClusterError
 from local_cluster.node import CONTROL_PLANE_NODE
@@ -24,6 +26,10 @@ def up(checkout: Checkout) -> None:
     Raises:
         LocalClusterError: another checkout's cluster runs, or something is missing or failed.
     """
+    if other := other_kubeconfig():
+        say(f"{OTHER_CLUSTER} is set: using that cluster, starting none")
+        print(f"export KUBECONFIG={other}")
+        return
     with locked(checkout.state / "commands.lock"):
         running = lock.holder()
         if running not in {None, checkout.root}:
@@ -32,7 +38,7 @@ def up(checkout: Checkout) -> None:
             say("the local cluster is up already")
         else:
             bring_up(checkout)
-    say(f"export KUBECONFIG={checkout.kubeconfig}")
+    print(f"export KUBECONFIG={checkout.kubeconfig}")
 
 
 def is_whole(checkout: Checkout) -> bool:
@@ -53,6 +59,8 @@ def bring_up(checkout: Checkout) -> None:
     link(checkout.bin, built)
     with step("waiting for the node to be Ready"):
         wait_until_ready(checkout)
+    kubectl = [checkout.bin / "kubectl", "--kubeconfig", checkout.kubeconfig]
+    run([*kubectl, "apply", "--filename", "-"], stdin=cluster_dns.service())
 
 
 def start_as_root(built: Path) -> None:
