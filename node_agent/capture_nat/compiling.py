@@ -19,17 +19,16 @@ from the base chain said it, and addresses that match everything.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from capture_api.cidrs import Cidr
 from capture_api.ports import PortRange
 from capture_api.programs import (
     Inbound,
     InboundTerm,
     Loopback,
     Outbound,
-    OutboundTerm,
     Program,
     Proxy,
 )
+from capture_api.resolution import Term, addresses_of
 from capture_nat.addresses import network_text
 from capture_nat.enforceable import check_enforceable
 from capture_nat.families import Family
@@ -132,20 +131,16 @@ def _proxy(proxy: Proxy) -> Iterator[str]:
         yield f"-m owner --gid-owner {gid}"
 
 
-def _any_term(terms: tuple[InboundTerm | OutboundTerm, ...], family: Family) -> Iterator[str]:
+def _any_term(terms: tuple[Term, ...], family: Family) -> Iterator[str]:
     for term in terms:
         for address in _addresses(term, family):
             for port in _ports(term.ports):
                 yield " ".join(filter(None, (address, port)))
 
 
-def _addresses(term: InboundTerm | OutboundTerm, family: Family) -> list[str]:
-    if isinstance(term, InboundTerm):
-        return _networks("-s", term.sources, family)
-    return _networks("-d", term.destinations, family)
-
-
-def _networks(flag: str, cidrs: tuple[Cidr, ...], family: Family) -> list[str]:
+def _addresses(term: Term, family: Family) -> list[str]:
+    flag = "-s" if isinstance(term, InboundTerm) else "-d"
+    cidrs = addresses_of(term)
     if not cidrs:
         return [ANY]
     return [

@@ -1,0 +1,62 @@
+"""What a program means, written from the API's evaluation order and from nothing else."""
+
+from capture_api.cidrs import Cidr
+from capture_api.ports import PortRange
+from capture_api.programs import Inbound, InboundTerm, Loopback, Outbound, OutboundTerm, Program
+from capture_nat.walk import PASS, Packet, Verdict
+
+_LOOPBACK = {4: "127.0.0.1", 6: "::1"}
+
+
+def evaluate_received(program: Program, packet: Packet) -> Verdict:
+    """The verdict on a packet that reaches the pod."""
+    inbound = program.inbound
+    if packet.protocol != "tcp" or inbound is None:
+        return PASS
+    if any(_received_matches(term, packet) for term in inbound.exclude):
+        return PASS
+    if not inbound.include or any(_received_matches(term, packet) for term in inbound.include):
+        return Verdict(inbound.redirect_port)
+    return PASS
+
+
+def evaluate_sent(program: Program, packet: Packet) -> Verdict:
+    """The verdict on a packet that a process of the pod sends."""
+    outbound = program.outbound
+    if packet.protocol != "tcp" or outbound is None:
+        return PASS
+    if any(_sent_matches(term, packet) for term in outbound.exclude):
+        return PASS
+    to_loopback = str(packet.destination) == _LOOPBACK[packet.destination.version]
+    by_proxy = packet.uid in program.proxy.uids or packet.gid in program.proxy.gids
+    if packet.out_interface == "lo" and not to_loopback:
+        return _own_address(program.inbound, outbound, by_proxy=by_proxy)
+    if by_proxy or to_loopback:
+        return PASS
+    if not outbound.include or any(_sent_matches(term, packet) for term in outbound.include):
+        return Verdict(outbound.redirect_port)
+    return PASS
+
+
+def _own_address(inbound: Inbound | None, outbound: Outbound, *, by_proxy: bool) -> Verdict:
+    if outbound.loopback is Loopback.REDIRECT:
+        return Verdict(outbound.redirect_port)
+    if outbound.loopback is Loopback.INBOUND and by_proxy:
+        assert inbound is not None
+        return Verdict(inbound.redirect_port)
+    return PASS
+
+
+def _received_matches(term: InboundTerm, packet: Packet) -> bool:
+    return _given_fields_match(term.ports, packet.dport, term.sources, packet.source)
+
+
+def _sent_matches(term: OutboundTerm, packet: Packet) -> bool:
+    return _given_fields_match(term.ports, packet.dport, term.destinations, packet.destination)
+
+
+def _given_fields_match(
+    ports: tuple[PortRange, ...], dport: int, cidrs: tuple[Cidr, ...], address: object
+) -> bool:
+    port_matches = not ports or any(dport in ports_range for ports_range in ports)
+    return port_matches and (not cidrs or any(address in cidr.network for cidr in cidrs))

@@ -1,0 +1,173 @@
+"""A plan reaches the rule set from any table, in one transaction, and touches nobody's rules."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capture_api.programs import Inbound, Program
+from capture_nat.compiling import compile_program
+from capture_nat.drift import find_drift
+from capture_nat.families import Family
+from capture_nat.planning import ChainConflictError, Plan, plan_changes
+from capture_nat.rulesets import BUILTIN_CHAINS, Hook, Jump, Ruleset
+from capture_nat.simulation import TransactionError, apply_plan
+from capture_nat.tables import NatTable
+from unit.capture_nat.programs import REFERENCE_PROGRAM, programs
+from unit.capture_nat.tables import EMPTY, programmed, tampered, with_rules, with_texts
+
+OLD = compile_program(REFERENCE_PROGRAM, Family.IPV4)
+NEW = compile_program(
+    Program(chain_prefix="CAPTURE", inbound=Inbound(redirect_port=15006)), Family.IPV4
+)
+NOTHING_OWNED: frozenset[str] = frozenset()
+
+rulesets = programs(("CAPTURE", "OLD")).map(lambda each: compile_program(each, Family.IPV4))
+
+
+def _foreign(table: NatTable, ours: frozenset[str]) -> dict[str, list[str]]:
+    """What others wrote: every rule outside of our chains that is no jump of ours."""
+    jumps = {Jump(base, chain).rule for base in Hook for chain in ours}
+    return {
+        name: rules
+        for name in table.chains
+        if name not in ours and (rules := [r for r in table.rules(name) if r not in jumps])
+    }
+
+
+def _commands(plan: Plan) -> list[str]:
+    return plan.restore_input.splitlines()[1:-1]
+
+
+@given(data=st.data(), before=rulesets, desired=rulesets | st.none())
+def test_a_plan_converges_at_once_and_leaves_foreign_rules_alone(
+    data: st.DataObject, before: Ruleset, desired: Ruleset | None
+) -> None:
+    """From any tampered table: equal after one transaction, nothing left to do, others equal."""
+    table = data.draw(tampered(programmed(before)))
+    bases = data.draw(st.frozensets(st.sampled_from(sorted(BUILTIN_CHAINS))))
+    ruleset = desired or Ruleset()
+    owned = before.names | ruleset.names | bases
+    plan = plan_changes(desired, table, owned)
+    after = apply_plan(table, plan)
+    again = plan_changes(desired, after, owned.union(plan.create, plan.adopted))
+    assert find_drift(ruleset, after) == ()
+    assert again.is_empty
+    assert again.kept == plan.kept
+    assert _foreign(after, owned - bases) == _foreign(table, owned - bases)
+
+
+@given(data=st.data(), before=rulesets)
+def test_a_removal_leaves_nothing_of_ours(data: st.DataObject, before: Ruleset) -> None:
+    """Only a chain that a foreign rule refers to stays, empty and reported."""
+    table = data.draw(tampered(programmed(before)))
+    plan = plan_changes(None, table, before.names)
+    after = apply_plan(table, plan)
+    assert before.names & after.chains.keys() == set(plan.kept)
+    assert all(after.rules(name) == () for name in plan.kept)
+    assert not any(jump.rule in after.rules(jump.base) for jump in before.jumps)
+
+
+def test_everything_is_created_empty_and_filled_in_one_transaction() -> None:
+    """The backend creates and marks first; packets notice only the transaction."""
+    plan = plan_changes(NEW, NatTable(), NOTHING_OWNED)
+    assert plan.create == ("CAPTURE_INBOUND", "CAPTURE_IN_REDIRECT", "PREROUTING")
+    assert plan.restore_input == (
+        "*nat\n"
+        ":CAPTURE_INBOUND - [0:0]\n"
+        ":CAPTURE_IN_REDIRECT - [0:0]\n"
+        "-A CAPTURE_INBOUND -j CAPTURE_IN_REDIRECT\n"
+        "-A CAPTURE_IN_REDIRECT -p tcp -j REDIRECT --to-ports 15006\n"
+        "-I PREROUTING 1 -p tcp -j CAPTURE_INBOUND\n"
+        "COMMIT\n"
+    )
+
+
+def test_nothing_is_written_where_nothing_differs() -> None:
+    """Counters survive a pass on an equal state."""
+    assert plan_changes(NEW, programmed(NEW), NEW.names) == Plan()
+    assert plan_changes(None, EMPTY, NEW.names) == Plan()
+
+
+def test_only_what_differs_is_written() -> None:
+    """The counters of the other chains go on."""
+    table = with_texts(programmed(OLD), "ISTIO_IN_REDIRECT", [])
+    assert _commands(plan_changes(OLD, table, OLD.names)) == [
+        ":ISTIO_IN_REDIRECT - [0:0]",
+        "-A ISTIO_IN_REDIRECT -p tcp -j REDIRECT --to-ports 15001",
+    ]
+
+
+def test_a_shadowed_and_repeated_jump_is_put_first_once() -> None:
+    """Every copy is deleted by its text; the foreign rule stays where it is."""
+    jump, foreign = OLD.jumps[1].rule, "-A OUTPUT -j ACCEPT"
+    table = with_texts(programmed(OLD), "OUTPUT", [foreign, jump, jump])
+    plan = plan_changes(OLD, table, OLD.names)
+    assert _commands(plan) == [
+        "-D OUTPUT -p tcp -j ISTIO_OUTPUT",
+        "-D OUTPUT -p tcp -j ISTIO_OUTPUT",
+        "-I OUTPUT 1 -p tcp -j ISTIO_OUTPUT",
+    ]
+    assert apply_plan(table, plan).rules("OUTPUT") == (jump, foreign)
+
+
+def test_another_prefix_replaces_the_old_one_in_one_transaction() -> None:
+    """Between the old capture and the new there is no instant without."""
+    table = programmed(OLD)
+    plan = plan_changes(NEW, table, OLD.names)
+    assert plan.restore_input.count("COMMIT") == 1
+    assert plan.create == ("CAPTURE_INBOUND", "CAPTURE_IN_REDIRECT")
+    assert apply_plan(table, plan).chains.keys() == BUILTIN_CHAINS | NEW.names
+
+
+def test_a_chain_of_our_name_exactly_as_planned_is_adopted() -> None:
+    """What an init container wrote becomes ours without a write, and the plan says so."""
+    plan = plan_changes(OLD, programmed(OLD), NOTHING_OWNED)
+    assert plan == Plan(adopted=tuple(chain.name for chain in OLD.chains))
+
+
+@pytest.mark.parametrize("rules", [["-A ISTIO_REDIRECT -j RETURN"], []])
+def test_a_chain_of_our_name_that_differs_is_a_conflict(rules: list[str]) -> None:
+    """Somebody else's chain is neither overwritten nor half used."""
+    table = with_texts(programmed(OLD), "ISTIO_REDIRECT", rules)
+    with pytest.raises(ChainConflictError, match="chain ISTIO_REDIRECT exists") as caught:
+        plan_changes(OLD, table, OLD.names - {"ISTIO_REDIRECT"})
+    assert caught.value.chain == "ISTIO_REDIRECT"
+    assert caught.value.expected == "-A ISTIO_REDIRECT -p tcp -j REDIRECT --to-ports 15001"
+    assert caught.value.found == "".join(rules)
+
+
+def test_a_chain_that_a_foreign_rule_refers_to_is_emptied_and_kept() -> None:
+    """The kernel would refuse to delete it, and the foreign rule is not ours to delete."""
+    table = with_rules(programmed(OLD), "FOREIGN", "-g ISTIO_REDIRECT")
+    plan = plan_changes(None, table, OLD.names)
+    after = apply_plan(table, plan)
+    assert plan.kept == ("ISTIO_REDIRECT",)
+    assert after.rules("ISTIO_REDIRECT") == ()
+    assert after.rules("FOREIGN") == ("-A FOREIGN -g ISTIO_REDIRECT",)
+    later = plan_changes(None, with_rules(after, "FOREIGN"), OLD.names)
+    assert _commands(later) == ["-X ISTIO_REDIRECT"]
+
+
+def test_base_chains_of_ours_go_when_nothing_is_left_in_them() -> None:
+    """A base chain that we created stays only while somebody else's rule is in it."""
+    table = with_texts(programmed(OLD), "OUTPUT", [OLD.jumps[1].rule, "-A OUTPUT -p udp -j ACCEPT"])
+    plan = plan_changes(None, table, OLD.names | {"PREROUTING", "OUTPUT"})
+    assert plan.drop_if_empty == ("PREROUTING",)
+    assert "OUTPUT" in apply_plan(table, plan).chains
+    assert plan_changes(None, table, OLD.names).drop_if_empty == ()
+
+
+def test_a_plan_for_another_table_is_refused_as_a_whole() -> None:
+    """A jump that somebody deleted in between fails the transaction."""
+    table = with_rules(programmed(OLD), "OUTPUT", "-j ACCEPT", "-p tcp -j ISTIO_OUTPUT")
+    plan = plan_changes(OLD, table, OLD.names)
+    with pytest.raises(TransactionError, match="-A OUTPUT -p tcp -j ISTIO_OUTPUT"):
+        apply_plan(with_rules(table, "OUTPUT"), plan)
+
+
+@pytest.mark.parametrize("line", ["-A GONE -j RETURN", "-X FOREIGN", "-X USED"])
+def test_the_simulation_refuses_what_the_kernel_refuses(line: str) -> None:
+    """No rule into a missing chain, no deletion of a filled or referenced one."""
+    table = with_rules(with_rules(EMPTY, "FOREIGN", "-j USED"), "USED")
+    with pytest.raises(TransactionError):
+        apply_plan(table, Plan(restore_input=f"*nat\n{line}\nCOMMIT\n"))
