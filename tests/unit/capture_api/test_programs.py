@@ -1,0 +1,67 @@
+"""A program's name is its content."""
+
+import pytest
+from hypothesis import given
+from msgspec.structs import replace
+
+from capture_api.cidrs import Cidr
+from capture_api.ports import PortRange
+from capture_api.programs import (
+    Inbound,
+    InboundTerm,
+    Loopback,
+    Outbound,
+    Program,
+    Proxy,
+    program_hash,
+)
+from capture_api.resolution import decode_spec, resolve
+from capture_api.wire import decode, encode
+from capture_specs import REFERENCE
+from unit.capture_api.values import programs
+
+WEB = InboundTerm(ports=(PortRange(80, 80),), sources=(Cidr.parse("10.0.0.0/8"),))
+PROGRAM = Program(
+    chain_prefix="ISTIO",
+    inbound=Inbound(redirect_port=15001, include=(WEB,)),
+    outbound=Outbound(redirect_port=15001),
+)
+
+
+def test_the_hash_of_the_reference_never_changes() -> None:
+    """Agents and operators of different versions must name it alike."""
+    assert program_hash(resolve(decode_spec(REFERENCE))) == "4c8aa6ec0ba2380a"
+
+
+@given(programs)
+def test_a_program_keeps_its_hash_over_the_wire(program: Program) -> None:
+    """The agent names what it read as the operator named what it wrote."""
+    assert program_hash(decode(encode(program), Program)) == program_hash(program)
+
+
+@given(programs, programs)
+def test_only_equal_programs_share_a_hash(one: Program, other: Program) -> None:
+    """Different content, different name."""
+    assert (program_hash(one) == program_hash(other)) == (one == other)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(PROGRAM, chain_prefix="OTHER"),
+        replace(PROGRAM, proxy=Proxy(uids=(1338,))),
+        replace(PROGRAM, proxy=Proxy(gids=())),
+        replace(PROGRAM, inbound=None),
+        replace(PROGRAM, inbound=Inbound(redirect_port=15006, include=(WEB,))),
+        replace(PROGRAM, inbound=Inbound(redirect_port=15001)),
+        replace(PROGRAM, inbound=Inbound(redirect_port=15001, exclude=(WEB,))),
+        replace(
+            PROGRAM,
+            inbound=Inbound(redirect_port=15001, include=(InboundTerm(ports=WEB.ports),)),
+        ),
+        replace(PROGRAM, outbound=Outbound(redirect_port=15001, loopback=Loopback.REDIRECT)),
+    ],
+)
+def test_every_part_changes_the_hash(changed: Program) -> None:
+    """Nothing that the rules depend on is left out of the name."""
+    assert program_hash(changed) != program_hash(PROGRAM)
