@@ -59,11 +59,7 @@ def _by_type(status: TrafficCaptureStatus) -> Mapping[str, Condition]:
 
 
 def _told(before: Condition | None, after: Condition) -> bool:
-    return before is not None and (before.status, before.reason, before.message) == (
-        after.status,
-        after.reason,
-        after.message,
-    )
+    return before is not None and (before.status, before.reason) == (after.status, after.reason)
 
 
 def _became(before: Condition | None, after: Condition | None, reason: str) -> bool:
@@ -82,9 +78,12 @@ def _readiness(before: Condition | None, after: Condition | None) -> Iterator[Ha
 
 
 def _stalls(before: Condition | None, after: Condition | None) -> Iterator[Happening]:
-    if after is None or after.status != "True" or _told(before, after):
+    if after is None or after.status != "True":
         return
-    yield Happening(EventType.WARNING, after.reason, after.message)
+    # Another mistake in the spec is news; another node out of reach is in the condition.
+    corrected = after.reason == "InvalidSpec" and before and before.message != after.message
+    if corrected or not _told(before, after):
+        yield Happening(EventType.WARNING, after.reason, after.message)
 
 
 def _drift(old: TrafficCaptureStatus, new: TrafficCaptureStatus) -> Iterator[Happening]:

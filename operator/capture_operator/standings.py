@@ -111,13 +111,14 @@ def _evidence(view: CaptureView, pod: Pod) -> PodEvidence | None:
 def _answers(evidence: PodEvidence, ref: ProgramRef) -> bool:
     """Whether evidence is about what was dispatched.
 
-    What the kernel holds has to be the dispatched program only where it is said to be right.
+    `Programmed` needs the very program. Other states also come from pods that hold nothing of
+    anybody's, where an agent has no capture or generation to name.
     """
-    if evidence.capture_uid != ref.capture_uid:
-        return False
     if evidence.state is PodState.PROGRAMMED:
-        return evidence.hash == ref.hash
-    return evidence.generation >= ref.generation
+        return (evidence.capture_uid, evidence.hash) == (ref.capture_uid, ref.hash)
+    if evidence.capture_uid not in {"", ref.capture_uid}:
+        return False
+    return not evidence.generation or evidence.generation >= ref.generation
 
 
 def _timed(view: CaptureView, item: PodStanding) -> PodStanding:
