@@ -7,6 +7,7 @@ import platform
 import sys
 
 import kopf
+from kopf._core.engines.peering import Identity
 from kubernetes.aio.client import ApiClient, Configuration
 
 from capture_operator.assembly import Operator
@@ -57,6 +58,8 @@ async def _work(operator: Operator, configuration: Configuration, health_port: i
             settings=kopf_settings(),
             clusterwide=True,
             standalone=True,
+            # kopf would look for the name of the user, and an arbitrary UID has none.
+            identity=Identity(platform.node()),
             liveness_endpoint=f"http://0.0.0.0:{health_port}/healthz",
             stop_flag=stopping,
         )
