@@ -41,7 +41,7 @@ install: cluster image ## install or upgrade the Helm chart, and wait until it r
 	@$(local_cluster) install $(IMAGE) $(TAG)
 
 demo: install ## show what traffic-capture does, on a live pod
-	@$(uv_run) python demo/demo.py
+	@PYTHONPATH=cluster $(uv_run) python demo/demo.py
 
 lint: ## check style, types and import contracts
 	$(uv_run) ruff check
