@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("down", help="stop the cluster and remove every trace of it")
     commands.add_parser("status", help="say what runs")
     commands.add_parser("image", help="build the images and load them into the cluster")
-    wheels = commands.add_parser("wheels", help="write dist/image, the context of the Containerfile")
+    wheels = commands.add_parser("wheels", help="write the Containerfile's context")
     wheels.add_argument("python_version", help="the version of the base's Python, such as 3.13")
     chart = commands.add_parser("install", help="install or upgrade the chart")
     chart.add_argument("image", help="the image's name without its tag")

@@ -7,7 +7,7 @@ from pathlib import Path
 from local_cluster import image_archive, versions
 from local_cluster.cache import built, key, key_of_files
 from local_cluster.checkout import Checkout
-from local_cluster.commands import run
+from local_cluster.commands import run_long
 from local_cluster.node_config import PAUSE_IMAGE
 from local_cluster.progress import say, step
 from local_cluster.toolchain import go
@@ -50,13 +50,13 @@ def build_all(compiler: Path, sources: Path, folder: Path) -> None:
 
     def local(module: str, name: str) -> None:
         with step(f"building {name}"):
-            command = [compiler, "build", "-trimpath", "-ldflags", stamp[module], "-o"]
-            run([*command, folder / name, "."], cwd=sources / module, env=environment)
+            options = ["-v", "-trimpath", "-ldflags", stamp[module], "-o", str(folder / name)]
+            run_long([compiler, "build", *options, "."], cwd=sources / module, env=environment)
 
     def remote(package: str, version: str, module: str) -> None:
         with step(f"building {package.rsplit('/', 1)[1]} {version}"):
-            command = [compiler, "install", "-trimpath", "-ldflags", stamp[module]]
-            run([*command, f"{package}@{version}"], cwd=folder, env=environment)
+            options = ["-v", "-trimpath", "-ldflags", stamp[module], f"{package}@{version}"]
+            run_long([compiler, "install", *options], cwd=folder, env=environment)
 
     local("control-plane", "control-plane")
     for part in KUBERNETES_PARTS:

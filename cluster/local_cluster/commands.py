@@ -3,14 +3,20 @@
 import os
 import shlex
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from local_cluster.errors import LocalClusterError
+from local_cluster.progress import say
+
+Command: TypeAlias = Sequence[str | Path]
+HEARTBEAT_SECONDS = 15.0
 
 
 def run(
-    argv: Sequence[str | Path],
+    argv: Command,
     *,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
@@ -40,7 +46,41 @@ def run(
     return done.stdout
 
 
-def failure(argv: Sequence[str | Path], status: int, output: str) -> str:
+def run_long(
+    argv: Command, *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> None:
+    """Run a program that takes minutes; every few seconds, show the last line that it wrote.
+
+    Raises:
+        LocalClusterError: as `run`.
+    """
+    lines: list[str] = []
+    spoken = time.monotonic()
+    with _start(argv, cwd, env) as process:
+        for line in process.stdout or ():
+            lines.append(line)
+            if time.monotonic() - spoken > HEARTBEAT_SECONDS:
+                spoken = time.monotonic()
+                say(f"    … {line.strip()}")
+    if process.returncode != 0:
+        raise LocalClusterError(failure(argv, process.returncode, "".join(lines)))
+
+
+def _start(argv: Command, cwd: Path | None, env: Mapping[str, str] | None) -> subprocess.Popen[str]:
+    try:
+        return subprocess.Popen(
+            [str(word) for word in argv],
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    except FileNotFoundError as error:
+        raise LocalClusterError(f"{argv[0]} is not installed") from error
+
+
+def failure(argv: Command, status: int, output: str) -> str:
     """Describe a failed command by its words, its status and its last 20 lines."""
     tail = "\n".join(f"    {line}" for line in output.strip().splitlines()[-20:])
     return f"`{shlex.join(str(word) for word in argv)}` ended with status {status}\n{tail}"

@@ -1,12 +1,13 @@
 """How the cluster of this checkout is: what its supervisor and its API server say."""
 
 import json
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from local_cluster import lock
 from local_cluster.checkout import Checkout
+from local_cluster.commands import run
+from local_cluster.errors import LocalClusterError
 from local_cluster.node import CONTROL_PLANE_NODE, Node
 
 
@@ -52,10 +53,8 @@ def is_ready(checkout: Checkout, node: Node = CONTROL_PLANE_NODE) -> bool:
 
 
 def _kubectl(checkout: Checkout, *arguments: str) -> str:
-    command = [checkout.bin / "kubectl", "--kubeconfig", checkout.kubeconfig, *arguments]
-    options = ["--request-timeout=5s"]
+    options = [f"--kubeconfig={checkout.kubeconfig}", "--request-timeout=5s"]
     try:
-        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
+        return run([checkout.bin / "kubectl", *options, *arguments])
+    except LocalClusterError:  # it doesn't answer yet, or any more: that is the answer
         return ""
-    return done.stdout

@@ -10,20 +10,25 @@ from pathlib import Path
 from local_cluster import cgroups, links
 from local_cluster.checkout import Checkout
 from local_cluster.commands import run
-from local_cluster.progress import say
 
 
-def clear(checkout: Checkout) -> None:
-    """Remove links, cgroups, mounts and the state of this checkout's former cluster."""
-    removed = [*links.remove_links(), *map(str, cgroups.remove_cgroups())]
-    state = [path for path in stale_state(checkout) if path.exists() or path.is_symlink()]
+def clear(checkout: Checkout) -> list[str]:
+    """Remove links, cgroups, mounts and the state of this checkout's former cluster.
+
+    Returns:
+        What there was, in words.
+    """
+    removed = [f"link {name}" for name in links.remove_links()]
+    names = dict.fromkeys(folder.name for folder in cgroups.remove_cgroups())
+    removed += [f"cgroup {name}" for name in names]
     for target in mounts_below(checkout.state, Path("/proc/self/mounts").read_text()):
         run(["umount", "--lazy", target])
-        removed.append(str(target))
-    for path in state:
-        remove(path)
-    if removed or state:
-        say(f"  cleared: {', '.join([*removed, *(path.name for path in state)])}")
+        removed.append(f"mount {target}")
+    for path in stale_state(checkout):
+        if path.exists():
+            remove(path)
+            removed.append(str(path.relative_to(checkout.root)))
+    return removed
 
 
 def stale_state(checkout: Checkout) -> list[Path]:
@@ -40,8 +45,8 @@ def mounts_below(folder: Path, mounts: str) -> list[Path]:
 
 
 def remove(path: Path) -> None:
-    """Delete a file, a link or a whole folder."""
-    if path.is_dir() and not path.is_symlink():
+    """Delete a file or a whole folder."""
+    if path.is_dir():
         shutil.rmtree(path)
     else:
         path.unlink()

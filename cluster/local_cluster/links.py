@@ -1,18 +1,24 @@
 """The network between the host and the nodes: one bridge, and one veth per node."""
 
-from pathlib import Path
+import socket
+from collections.abc import Iterable
 
 from local_cluster.commands import run
+from local_cluster.errors import LocalClusterError
 from local_cluster.node import BRIDGE, HOST_INTERFACE, LINK_PREFIX, Node
 
-INTERFACES = Path("/sys/class/net")
+
+def existing_links() -> list[str]:
+    """Return the links on this host that are ours, the bridge last."""
+    return ours(name for _, name in socket.if_nameindex())
 
 
-def existing_links(interfaces: Path = INTERFACES) -> list[str]:
-    """Return the names of the links on this host that are ours, the bridge last."""
-    names = [entry.name for entry in interfaces.iterdir()]
-    veths = sorted(name for name in names if name.startswith(LINK_PREFIX))
-    return [*veths, *(name for name in names if name == BRIDGE)]
+def ours(names: Iterable[str]) -> list[str]:
+    """Pick our links' names, the bridge last."""
+    return sorted(
+        (name for name in names if name == BRIDGE or name.startswith(LINK_PREFIX)),
+        key=lambda name: (name == BRIDGE, name),
+    )
 
 
 def create_bridge() -> None:
@@ -30,17 +36,16 @@ def connect(node: Node, pid: int) -> None:
 
 
 def remove_links() -> list[str]:
-    """Remove every link of ours and return what was there."""
+    """Remove every link of ours and return what was there.
+
+    Raises:
+        LocalClusterError: one can't be removed.
+    """
     found = existing_links()
     for name in found:
-        if (INTERFACES / name).exists():  # the kernel may be removing it with its namespace
-            _remove(name)
+        try:
+            run(["ip", "link", "delete", name])
+        except LocalClusterError:
+            if name in existing_links():  # else the kernel removed it with the node's namespace
+                raise
     return found
-
-
-def _remove(name: str) -> None:
-    try:
-        run(["ip", "link", "delete", name])
-    except Exception:
-        if (INTERFACES / name).exists():
-            raise

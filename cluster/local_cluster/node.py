@@ -16,6 +16,8 @@ BRIDGE = "tcapture0"
 LINK_PREFIX = "tcapture-n"
 CGROUP_PREFIX = "traffic-capture-node"
 
+MOST_NODES = 99
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -24,8 +26,8 @@ class Node:
     index: int
 
     def __post_init__(self) -> None:
-        if not 1 <= self.index <= 99:
-            raise ValueError(f"a node's index is between 1 and 99, not {self.index}")
+        if not 1 <= self.index <= MOST_NODES:
+            raise ValueError(f"a node's index is 1 to {MOST_NODES}, not {self.index}")
 
     @property
     def name(self) -> str:

@@ -17,11 +17,12 @@ from local_cluster.node import DNS_SERVICE_ADDRESS, Node
 PAUSE_IMAGE = "localhost/pause:1"
 
 
-def containerd_toml() -> str:
+def containerd_toml(snapshotter: str) -> str:
     """Render containerd's configuration: CRI with our CNI folder and sandbox image, NRI on.
 
-    The kernel refuses a lower OOM score to a node inside a container, hence
-    `restrict_oom_score_adj`; AppArmor profiles would be loaded into the host's kernel.
+    The snapshotter is containerd's name for how images become file systems. Inside a container the
+    kernel refuses a lower OOM score, hence `restrict_oom_score_adj`; AppArmor profiles would be
+    loaded into the host's kernel.
     """
     return f"""\
 version = 3
@@ -33,6 +34,9 @@ state = "/run/containerd"
 
 [plugins."io.containerd.internal.v1.opt"]
   path = "/var/lib/containerd/opt"
+
+[plugins."io.containerd.cri.v1.images"]
+  snapshotter = "{snapshotter}"
 
 [plugins."io.containerd.cri.v1.images".pinned_images]
   sandbox = "{PAUSE_IMAGE}"
@@ -52,22 +56,20 @@ state = "/run/containerd"
 
 
 def pod_network_conflist(ranges: Sequence[IPv4Network | IPv6Network]) -> str:
-    """Render the CNI configuration: a bridge, and an address from each range for every pod."""
+    """Render the CNI configuration: a veth and a route per pod, an address from each range.
+
+    Not a bridge: between two pods on one, the answer of a Service's endpoint would go past
+    conntrack, with an address that the client never asked, unless br_netfilter is loaded, and that
+    would change how the host's own bridges behave.
+    """
     ipam = {
         "type": "host-local",
         "ranges": [[{"subnet": str(network)}] for network in ranges],
-        "routes": [{"dst": "0.0.0.0/0" if net.version == 4 else "::/0"} for net in ranges],
+        "routes": [{"dst": str(network.supernet(new_prefix=0))} for network in ranges],
         "dataDir": "/run/cni-ipam",
     }
-    bridge = {
-        "type": "bridge",
-        "bridge": "cni0",
-        "isGateway": True,
-        "ipMasq": True,
-        "hairpinMode": True,
-        "ipam": ipam,
-    }
-    return json.dumps({"cniVersion": "1.0.0", "name": "pods", "plugins": [bridge]}, indent=2)
+    veth = {"type": "ptp", "ipMasq": True, "ipam": ipam}
+    return json.dumps({"cniVersion": "1.0.0", "name": "pods", "plugins": [veth]}, indent=2)
 
 
 def kubelet_json(node: Node) -> str:

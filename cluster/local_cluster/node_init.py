@@ -11,7 +11,7 @@ import ssl
 import sys
 from pathlib import Path
 
-from local_cluster import control_plane, inside, node_parts
+from local_cluster import control_plane, inside, kubelet_sysctls, node_parts
 from local_cluster.commands import run
 from local_cluster.errors import LocalClusterError
 from local_cluster.node import API_PORT, HOST_INTERFACE, Node
@@ -64,6 +64,7 @@ def isolate_mounts(state: Path, node: Node, binaries: Path) -> None:
         os.close(descriptor)
     run(["mount", "--bind", inside.NODE / "var", "/var"])
     Path("/run/lock").mkdir()
+    kubelet_sysctls.write_files()
     run(["mount", "--make-rshared", "/"])
 
 

@@ -1,6 +1,7 @@
 """A node's own parts and how each is started."""
 
 from local_cluster.inside import BIN, ETC, KUBELET_ROOT
+from local_cluster.kubelet_sysctls import shielded
 from local_cluster.node import Node
 from local_cluster.parts import Part, flags
 
@@ -11,7 +12,7 @@ def containerd() -> Part:
 
 
 def kubelet(node: Node) -> Part:
-    """Return the kubelet."""
+    """Return the kubelet, kept from the machine's kernel settings."""
     options = flags(
         config=ETC / "kubelet.json",
         kubeconfig=ETC / "kubelet.kubeconfig",
@@ -19,7 +20,7 @@ def kubelet(node: Node) -> Part:
         hostname_override=node.name,
         node_ip=node.address,
     )
-    return Part("kubelet", (f"{BIN}/kubelet", *options))
+    return Part("kubelet", shielded((f"{BIN}/kubelet", *options)))
 
 
 def kube_proxy(node: Node) -> Part:

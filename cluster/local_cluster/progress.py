@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+MINUTE = 60
+
 
 def say(message: str) -> None:
     """Print one line to stderr, so that stdout holds only what a command found out."""
@@ -24,7 +26,7 @@ def step(message: str) -> Iterator[None]:
 
 def duration(seconds: float) -> str:
     """Render a time as a person would say it: `4.2 s`, `3 min 05 s`."""
-    if seconds < 60:
+    if seconds < MINUTE:
         return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, rest = divmod(round(seconds), MINUTE)
     return f"{minutes} min {rest:02d} s"

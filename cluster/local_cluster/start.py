@@ -9,6 +9,7 @@ from local_cluster import cgroups, leftovers, links, lock, node_config, node_ini
 from local_cluster.checkout import Checkout, NodeFolder
 from local_cluster.credentials import write_control_plane_credentials, write_node_credentials
 from local_cluster.errors import LocalClusterError
+from local_cluster.filesystem import is_overlay
 from local_cluster.node import CONTROL_PLANE_NODE, Node
 from local_cluster.privilege import give_to_invoker
 from local_cluster.progress import say
@@ -24,7 +25,8 @@ def start(checkout: Checkout, binaries: Path) -> None:
         LocalClusterError: another cluster runs here, or the node could not be started.
     """
     descriptor = lock.take(checkout.root)
-    leftovers.clear(checkout)
+    if removed := leftovers.clear(checkout):
+        say(f"  cleared what a killed cluster left behind: {', '.join(removed)}")
     checkout.control_plane.mkdir(parents=True, mode=0o700)
     authority = write_control_plane_credentials(checkout)
     give_to_invoker(checkout.kubeconfig)
@@ -44,9 +46,10 @@ def write_folder(folder: NodeFolder, node: Node) -> None:
         path.mkdir(parents=True)
     (folder.var / "run").symlink_to("/run")
     (folder.var / "lock").symlink_to("/run/lock")
+    snapshotter = "native" if is_overlay(folder.path) else "overlayfs"
     ranges = (node.pods_v4, node.pods_v6) if IPV6.exists() else (node.pods_v4,)
     files = {
-        "containerd.toml": node_config.containerd_toml(),
+        "containerd.toml": node_config.containerd_toml(snapshotter),
         "cni/10-pods.conflist": node_config.pod_network_conflist(ranges),
         "kubelet.json": node_config.kubelet_json(node),
         "resolv.conf": "",  # a pod with dnsPolicy Default asks nobody

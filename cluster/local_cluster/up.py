@@ -9,7 +9,7 @@ from local_cluster.access import OTHER_CLUSTER, other_kubeconfig
 from local_cluster.binaries import binaries
 from local_cluster.cache import locked
 from local_cluster.checkout import Checkout, NodeFolder
-from local_cluster.commands import run
+from local_cluster.commands import Command, run
 from local_cluster.down import stop
 from local_cluster.errors import LocalClusterError
 from local_cluster.node import CONTROL_PLANE_NODE
@@ -59,7 +59,7 @@ def bring_up(checkout: Checkout) -> None:
     link(checkout.bin, built)
     with step("waiting for the node to be Ready"):
         wait_until_ready(checkout)
-    kubectl = [checkout.bin / "kubectl", "--kubeconfig", checkout.kubeconfig]
+    kubectl: Command = [checkout.bin / "kubectl", "--kubeconfig", checkout.kubeconfig]
     run([*kubectl, "apply", "--filename", "-"], stdin=cluster_dns.service())
 
 

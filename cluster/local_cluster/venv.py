@@ -5,7 +5,7 @@ from pathlib import Path
 
 from local_cluster import packages
 from local_cluster.cache import built
-from local_cluster.commands import run
+from local_cluster.commands import Command, run
 from local_cluster.errors import LocalClusterError
 from local_cluster.progress import step
 
@@ -19,7 +19,7 @@ def program(package: str, version: str, name: str) -> Path:
     return environment(package, version) / "bin" / name
 
 
-def module(package: str, version: str) -> list[str | Path]:
+def module(package: str, version: str) -> Command:
     """Return the command that runs a PyPI package as a module."""
     return [environment(package, version) / "bin" / "python", "-m", package]
 
@@ -37,7 +37,7 @@ def environment(package: str, version: str) -> Path:
 
 def create(folder: Path) -> None:
     """Make a virtual environment with pip, installing Debian's python3-venv if that is missing."""
-    command = [sys.executable, "-m", "venv", folder]
+    command: Command = [sys.executable, "-m", "venv", folder]
     try:
         run(command)
     except LocalClusterError:

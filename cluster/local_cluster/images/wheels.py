@@ -17,8 +17,10 @@ from local_cluster.uv import uv
 from local_cluster.versions import PIP_FROM_PYPI
 
 EXTRAS = ("operator", "agent")
-# The newest glibc that a wheel may ask for: bases older than Debian 10 aren't served.
+# The newest glibc that a wheel may ask for: bases older than Debian 10 aren't served. No wheel
+# that is built today names one as old as 2.16, the first that isn't listed.
 GLIBC = (2, 28)
+OLDEST_GLIBC = 16
 
 
 def fill(checkout: Checkout, python_version: str, folder: Path) -> None:
@@ -48,7 +50,7 @@ def _dependencies(checkout: Checkout, python_version: str) -> Path:
         locked.write_text(requirements)
         with step(f"downloading the locked dependencies for Python {python_version}"):
             target = target_flags(python_version, platform.machine())
-            options = ["--require-hashes", "--no-deps", "--dest", folder, *target]
+            options = ["--require-hashes", "--no-deps", "--dest", str(folder), *target]
             pip = venv.module("pip", PIP_FROM_PYPI)
             run([*pip, "download", *options, "--requirement", locked])
 
@@ -58,8 +60,8 @@ def _dependencies(checkout: Checkout, python_version: str) -> Path:
 def target_flags(python_version: str, machine: str) -> Sequence[str]:
     """Return pip's flags for the wheels of another Python than the one it runs in."""
     major, newest = GLIBC
-    tags = [f"manylinux_{major}_{minor}_{machine}" for minor in range(newest, 16, -1)]
-    platforms = [word for tag in (*tags, f"manylinux2014_{machine}") for word in ("--platform", tag)]
+    tags = [f"manylinux_{major}_{minor}_{machine}" for minor in range(newest, OLDEST_GLIBC, -1)]
+    platforms = [f"--platform={tag}" for tag in (*tags, f"manylinux2014_{machine}")]
     version = ["--python-version", python_version, "--implementation", "cp"]
     return ["--only-binary=:all:", *version, *platforms]
 
