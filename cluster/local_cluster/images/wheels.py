@@ -51,8 +51,8 @@ def _dependencies(checkout: Checkout, python_version: str) -> Path:
         with step(f"downloading the locked dependencies for Python {python_version}"):
             target = target_flags(python_version, platform.machine())
             options = ["--require-hashes", "--no-deps", "--dest", str(folder), *target]
-            pip = venv.module("pip", PIP_FROM_PYPI)
-            run([*pip, "download", *options, "--requirement", locked])
+            pip = venv.program("pip", PIP_FROM_PYPI, "pip")
+            run([pip, "download", *options, "--requirement", locked])
 
     return built("wheels", key(requirements, python_version, platform.machine()), build)
 
