@@ -5,15 +5,13 @@ which is made anew at the start and removed at the end.
 """
 
 import sys
-from pathlib import Path
 
 from local_cluster import access
 from local_cluster.errors import LocalClusterError
-from stage import DemoError, Stage
+from stage import HERE, DemoError, Stage
 
-HERE = Path(__file__).parent
 SYSTEM = "traffic-capture-system"
-FILES = HERE / "pods"
+ENVOY_LOG = ("logs", "web", "-c", "envoy")
 
 
 def main() -> None:
@@ -39,14 +37,15 @@ def play(stage: Stage) -> None:
 
     stage.tell("Now redirect the pod's traffic through Envoy")
     print((HERE / "trafficcapture.yaml").read_text(), end="")
-    stage.show("apply", "-f", str(HERE / "trafficcapture.yaml"))
+    stage.show("apply", "-f", "trafficcapture.yaml")
     stage.show("wait", "tcap/web", "--for=condition=Ready", "--timeout=60s")
     stage.show("get", "tcap")
 
     stage.tell("The same request is answered through Envoy, and so is one that the pod makes:")
     fetch(stage, "client", f"http://{web}:8080/")
     fetch(stage, "web", f"http://{client}:8080/")
-    stage.show("logs", "web", "-c", "envoy", "--tail=2")
+    stage.wait_until("Envoy logs both", lambda: stage.ask(*ENVOY_LOG).count("answered") == 2)  # noqa: PLR2004
+    stage.show(*ENVOY_LOG)
     if life(stage) != started:
         raise DemoError("the pod was restarted, and should not have been")
     stage.tell("It is the same pod, without a restart:")
@@ -60,7 +59,7 @@ def play(stage: Stage) -> None:
     stage.wait_until("the drift is repaired", lambda: repaired(stage) >= 1)
     stage.tell("It was noticed, repaired and reported:")
     stage.show("get", "tcap")
-    stage.show("get", "tcap", "web", "-o", "jsonpath={.status.drift}{'\\n'}")
+    stage.show("get", "tcap", "web", "-o", "jsonpath-as-json={.status.drift}")
     stage.wait_until("the repair is an Event", lambda: "Repaired" in events(stage))
     stage.show("events", "--for=trafficcapture/web")
     fetch(stage, "client", f"http://{web}:8080/")
@@ -88,12 +87,12 @@ def set_up(stage: Stage) -> None:
     stage.tell("Preparing two pods in the namespace demo ...")
     stage.attempt("delete", "namespace", "demo", "--ignore-not-found", "--timeout=60s")
     stage.ask("create", "namespace", "demo")
-    stage.ask("create", "configmap", "demo", f"--from-file={FILES}")
+    stage.ask("create", "configmap", "demo", "--from-file=pods")
     stage.wait_until(
         "the namespace has its service account",
         lambda: stage.attempt("get", "serviceaccount/default"),
     )
-    stage.ask("apply", "-f", str(HERE / "pods.yaml"))
+    stage.ask("apply", "-f", "pods.yaml")
     stage.ask("wait", "pod/web", "pod/client", "--for=condition=Ready", "--timeout=60s")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+HERE = Path(__file__).parent
 PATIENCE = 60.0
 """Seconds for anything that the demo waits for."""
 
@@ -69,5 +70,9 @@ class Stage:
     def _run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
         place = ["--kubeconfig", str(self.kubeconfig), "--namespace", self.namespace]
         return subprocess.run(
-            [self.kubectl, *place, *arguments], capture_output=True, text=True, check=False
+            [self.kubectl, *place, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=HERE,
         )

@@ -9,9 +9,11 @@ from typing import Any
 class Answer(BaseHTTPRequestHandler):
     """Answers every GET; the `server` header shows whether a proxy passed the answer on."""
 
-    server_version = "app"
-    sys_version = ""
     protocol_version = "HTTP/1.1"
+
+    def version_string(self) -> str:
+        """Name ourselves in the `server` header."""
+        return "app"
 
     def do_GET(self) -> None:
         """Say hello."""
