@@ -163,6 +163,7 @@ async def test_a_lost_or_overloaded_server_is_not_asked_for_a_list(trouble: Step
         fails(410, "Expired"),
         streams(event("ERROR", {"code": 410, "reason": "Expired"})),
         streams(event("ERROR", {"code": 500, "reason": "InternalError"})),
+        streams(event("ERROR", {"code": 503, "reason": "ServiceUnavailable"})),
         streams(event("ERROR", {})),
         fails(500),
         fails(400),

@@ -1,6 +1,7 @@
 """Requests to an API server that is slow, hangs, refuses, rotates tokens and breaks off."""
 
 import asyncio
+import socket
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from capture_agent.kube_answers import WatchEvent
-from capture_agent.kube_client import KubeClient, Timeouts, connected
+from capture_agent.kube_client import KubeClient, Timeouts, _keepalive_socket, connected
 from capture_agent.kube_errors import ApiError, ApiUnavailableError
 from capture_agent.service_account import ApiServer, TokenFile
 from unit.capture_agent.api_server import (
@@ -219,6 +220,17 @@ async def test_a_watch_that_is_left_closes_its_connection() -> None:
         async with aclosing(client.watch(PODS, "1")) as events:
             await anext(events)
         await gone.wait()
+
+
+async def test_a_peer_that_vanishes_is_found_by_keepalive() -> None:
+    """Within a minute: 30 s of silence and 3 probes, 10 s apart."""
+    with _keepalive_socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("", 0))) as connection:
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        times = [
+            connection.getsockopt(socket.IPPROTO_TCP, option)
+            for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        ]
+        assert times == [30, 10, 3]
 
 
 async def test_a_token_that_was_rotated_is_used_at_once(tmp_path: Path) -> None:

@@ -10,6 +10,11 @@ from capture_agent.probes import MAX_REQUEST, answer, serving_probes
 CHECKS = {"/healthz": lambda: None, "/readyz": lambda: "not synced: nodecaptures"}
 
 
+def get(path: str) -> bytes:
+    """A request as the kubelet sends it."""
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\nUser-Agent: kube-probe/1.36\r\n\r\n".encode()
+
+
 async def ask(request: bytes) -> bytes:
     """Send these bytes to a probe endpoint and read until it closes."""
     async with (
@@ -24,11 +29,6 @@ async def ask(request: bytes) -> bytes:
             return await reader.read()
         finally:
             writer.close()
-
-
-def get(path: str) -> bytes:
-    """A request as the kubelet sends it."""
-    return f"GET {path} HTTP/1.1\r\nHost: x\r\nUser-Agent: kube-probe/1.36\r\n\r\n".encode()
 
 
 async def test_a_healthy_agent_says_ok() -> None:
@@ -49,7 +49,7 @@ async def test_an_agent_that_is_not_ready_says_why() -> None:
     assert body == b"not synced: nodecaptures\n"
 
 
-@pytest.mark.parametrize("request_head", [b"GET /healthz", b"x" * 2 * MAX_REQUEST, b""])
+@pytest.mark.parametrize("request_head", [b"GET /healthz", get("/" + "x" * 2 * MAX_REQUEST), b""])
 async def test_what_is_not_a_request_is_not_answered(request_head: bytes) -> None:
     """Cut off, too long or silent: the connection is closed."""
     with suppress(ConnectionResetError):  # what was sent may still be unread when it closes

@@ -29,6 +29,11 @@ def test_what_the_server_asked_for_is_the_least(
     assert retry_delay(failures, jitter, retry_after) >= min(retry_after, LONGEST_ASKED)
 
 
+def test_a_server_cannot_ask_for_a_day() -> None:
+    """A node isn't left unattended for a proxy's mistake."""
+    assert retry_delay(1, 0.0, 86_400.0) == LONGEST_ASKED + 0.1
+
+
 def test_jitter_spreads_over_half_the_interval() -> None:
     """Two agents that failed at once don't come back at once."""
     assert (retry_delay(3, 0.0), retry_delay(3, 0.5)) == (0.4, 0.6000000000000001)

@@ -299,6 +299,19 @@ async def test_failures_back_off_and_new_evidence_does_not_press() -> None:
     assert written(server)[-1] == ("5", FAILED)
 
 
+async def test_a_write_that_succeeds_starts_the_back_off_over() -> None:
+    """The next failure is the first again."""
+    script = fails(500), fails(500), stores("6"), fails(500)
+    async with writing(*script, stored=raw_node_capture("5")) as (it, _):
+        it.writer.submit(PROGRAMMED)
+        for expected in (0.1, 0.2):
+            assert await it.wait_of() == pytest.approx(expected)
+            it.pass_time(expected)
+        await it.settled()
+        it.writer.submit(FAILED)
+        assert await it.wait_of() == pytest.approx(0.1)
+
+
 async def test_the_server_says_when_to_write_again() -> None:
     """Retry-After is honoured."""
     throttled = fails(429, Retry_After="20")
