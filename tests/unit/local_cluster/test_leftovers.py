@@ -1,0 +1,46 @@
+"""What is taken for a leftover of ours, and what is not."""
+
+from pathlib import Path
+
+from local_cluster.checkout import Checkout
+from local_cluster.leftovers import mounts_below, stale_state
+from local_cluster.links import ours
+
+MOUNTS = """\
+/dev/vda / ext4 rw 0 0
+tmpfs /src/.cluster/node1/var tmpfs rw 0 0
+tmpfs /src/.cluster/node1/var/lib/kubelet/pods/a\\040b tmpfs rw 0 0
+tmpfs /src/.cluster-of-another tmpfs rw 0 0
+"""
+
+
+def test_mounts_are_found_innermost_first() -> None:
+    """The outer one can't be unmounted while the inner one is there."""
+    assert mounts_below(Path("/src/.cluster"), MOUNTS) == [
+        Path("/src/.cluster/node1/var/lib/kubelet/pods/a b"),
+        Path("/src/.cluster/node1/var"),
+    ]
+
+
+def test_a_folder_with_a_longer_name_is_not_below() -> None:
+    """Paths are compared by their parts."""
+    assert Path("/src/.cluster-of-another") not in mounts_below(Path("/src/.cluster"), MOUNTS)
+
+
+def test_only_our_links_are_ours() -> None:
+    """The bridge comes last: removing it first would leave its ports."""
+    names = ["lo", "eth0", "tcapture0", "docker0", "tcapture-n2", "tcapture-n1", "tcap"]
+
+    assert ours(names) == ["tcapture-n1", "tcapture-n2", "tcapture0"]
+
+
+def test_the_binaries_and_the_lock_outlive_a_cluster(tmp_path: Path) -> None:
+    """Only what belongs to a cluster's life goes with it."""
+    checkout = Checkout(tmp_path)
+    for name in ("node1", "node2", "control-plane", "bin"):
+        (checkout.state / name).mkdir(parents=True)
+    (checkout.state / "commands.lock").touch()
+
+    names = {path.name for path in stale_state(checkout)}
+
+    assert names == {"node1", "node2", "control-plane", "admin.kubeconfig"}

@@ -1,0 +1,74 @@
+"""The files that a node's parts read."""
+
+import json
+import tomllib
+from ipaddress import IPv4Network, IPv6Network
+
+from local_cluster.inside import CONTAINERD_SOCKET, NRI_SOCKET
+from local_cluster.node import Node
+from local_cluster.node_config import (
+    PAUSE_IMAGE,
+    containerd_toml,
+    kubelet_json,
+    pod_network_conflist,
+)
+
+NODE = Node(2)
+
+
+def test_containerd_listens_where_the_kubelet_calls() -> None:
+    """Both files name the same socket."""
+    containerd = tomllib.loads(containerd_toml("overlayfs"))
+    kubelet = json.loads(kubelet_json(NODE))
+
+    assert containerd["grpc"]["address"] == str(CONTAINERD_SOCKET)
+    assert kubelet["containerRuntimeEndpoint"] == f"unix://{CONTAINERD_SOCKET}"
+
+
+def test_nri_is_on() -> None:
+    """Node agents connect as plugins."""
+    nri = tomllib.loads(containerd_toml("overlayfs"))["plugins"]["io.containerd.nri.v1.nri"]
+
+    assert nri == {"disable": False, "socket_path": str(NRI_SOCKET)}
+
+
+def test_containerd_uses_the_sandbox_image_and_the_snapshotter() -> None:
+    """Neither is containerd's default."""
+    images = tomllib.loads(containerd_toml("native"))["plugins"]["io.containerd.cri.v1.images"]
+
+    assert images["snapshotter"] == "native"
+    assert images["pinned_images"] == {"sandbox": PAUSE_IMAGE}
+
+
+def test_a_dual_stack_pod_gets_an_address_and_a_default_route_of_each_family() -> None:
+    """One range and one route per network."""
+    ipam = _ipam(NODE.pods_v4, NODE.pods_v6)
+
+    assert ipam["ranges"] == [[{"subnet": "10.244.1.0/24"}], [{"subnet": "fd00:10:244:1::/64"}]]
+    assert ipam["routes"] == [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
+
+
+def test_a_machine_without_ipv6_gives_pods_ipv4_only() -> None:
+    """No route of the other family, which could not be added."""
+    ipam = _ipam(NODE.pods_v4)
+
+    assert ipam["ranges"] == [[{"subnet": "10.244.1.0/24"}]]
+    assert ipam["routes"] == [{"dst": "0.0.0.0/0"}]
+
+
+def test_each_kubelet_keeps_to_its_nodes_cgroup() -> None:
+    """Two kubelets on one machine must not meet."""
+    assert json.loads(kubelet_json(NODE))["cgroupRoot"] == "/traffic-capture-node2"
+
+
+def test_a_full_disk_evicts_nothing() -> None:
+    """The machine's disk is not the cluster's."""
+    evictions = json.loads(kubelet_json(NODE))["evictionHard"]
+
+    disks = {name: value for name, value in evictions.items() if "fs." in name}
+    assert set(disks.values()) == {"0%"}
+
+
+def _ipam(*ranges: IPv4Network | IPv6Network) -> dict[str, object]:
+    ipam: dict[str, object] = json.loads(pod_network_conflist(ranges))["plugins"][0]["ipam"]
+    return ipam
