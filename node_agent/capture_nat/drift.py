@@ -13,7 +13,7 @@ from capture_nat.rule_differences import Change, rule_differences
 from capture_nat.rule_text import readable
 from capture_nat.rulesets import Chain, Jump, Ruleset
 from capture_nat.shadowing import shadowing_rule
-from capture_nat.tables import NatTable
+from capture_nat.tables import NatTable, TableChain
 
 MAX_DIFFERENCES: Final = 64
 """The most that `find_drift` tells of one table; whoever writes it decides how long a chain is."""
@@ -58,7 +58,7 @@ class Difference:
     @classmethod
     def of(cls, kind: DriftKind, chain: str, expected: str = "", found: str = "") -> Self:
         """A difference between texts that may hold anything."""
-        return cls(kind, chain, readable(expected), readable(found))
+        return cls(kind, str(chain), readable(expected), readable(found))
 
 
 _RULE_KINDS: Final = {
@@ -82,15 +82,19 @@ def find_drift(desired: Ruleset, table: NatTable) -> tuple[Difference, ...]:
     return tuple(worst_first[:MAX_DIFFERENCES])
 
 
-def jump_differences(jump: Jump, table: NatTable) -> Iterator[Difference]:
-    """What keeps a jump from sending all TCP packets of its base chain into our chain, once."""
+def jump_differences(jump: Jump, desired: Ruleset, table: NatTable) -> Iterator[Difference]:
+    """What keeps a jump from sending all TCP packets of its base chain into our chain, once.
+
+    A foreign rule may go to a chain of ours; what that does to a packet is judged by what the chain
+    should hold, not by what is left of it.
+    """
     rules = table.rules(jump.base)
     if jump.rule not in rules:
         yield Difference.of(DriftKind.JUMP_MISSING, jump.base, jump.rule)
         return
     if rules.count(jump.rule) > 1:
         yield Difference.of(DriftKind.JUMP_DUPLICATED, jump.base, jump.rule, jump.rule)
-    shadow = shadowing_rule(rules[: rules.index(jump.rule)], table)
+    shadow = shadowing_rule(rules[: rules.index(jump.rule)], _as_desired(desired, table))
     if shadow is not None:
         yield Difference.of(DriftKind.JUMP_SHADOWED, jump.base, jump.rule, shadow)
 
@@ -109,9 +113,14 @@ def chain_differences(chain: Chain, table: NatTable) -> Iterator[Difference]:
 
 def _differences(desired: Ruleset, table: NatTable) -> Iterator[Difference]:
     for jump in desired.jumps:
-        yield from jump_differences(jump, table)
+        yield from jump_differences(jump, desired, table)
     for chain in desired.chains:
         yield from chain_differences(chain, table)
+
+
+def _as_desired(desired: Ruleset, table: NatTable) -> NatTable:
+    ours = {chain.name: TableChain(None, chain.rules) for chain in desired.chains}
+    return NatTable({**table.chains, **ours})
 
 
 def _is_flushed(desired: Ruleset, table: NatTable) -> bool:

@@ -115,7 +115,7 @@ def _refills(ruleset: Ruleset, table: NatTable) -> Iterator[str]:
 
 def _jump_repairs(ruleset: Ruleset, table: NatTable) -> Iterator[str]:
     for jump in ruleset.jumps:
-        if any(jump_differences(jump, table)):
+        if any(jump_differences(jump, ruleset, table)):
             yield from _deletions([jump], table)
             yield jump.rule.replace(f"-A {jump.base} ", f"-I {jump.base} 1 ", 1)
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capture_api.programs import Program
 from capture_nat.compiling import compile_program
 from capture_nat.drift import MAX_DIFFERENCES, Difference, DriftKind, find_drift
 from capture_nat.families import Family
@@ -35,10 +36,10 @@ def test_a_programmed_table_has_no_drift() -> None:
 
 @given(data=st.data(), program=programs())
 def test_drift_is_empty_exactly_when_nothing_needs_to_be_written(
-    data: st.DataObject, program: object
+    data: st.DataObject, program: Program
 ) -> None:
     """The judge and the planner agree about every table."""
-    ruleset = compile_program(program, Family.IPV4)  # type: ignore[arg-type]
+    ruleset = compile_program(program, Family.IPV4)
     table = data.draw(tampered(programmed(ruleset)))
     plan = plan_changes(ruleset, table, ruleset.names)
     assert (find_drift(ruleset, table) == ()) is plan.is_empty
@@ -183,6 +184,13 @@ def test_a_foreign_rule_that_lets_tcp_pass_is_no_drift(foreign: str) -> None:
     table = with_rules(table, "CALLS_HARMLESS", "-g HARMLESS")
     table = with_texts(table, "OUTPUT", [f"-A OUTPUT {foreign}", JUMP])
     assert find_drift(RULESET, table) == ()
+
+
+def test_a_rule_into_an_emptied_chain_of_ours_shadows() -> None:
+    """Once the chain is refilled the rule would take everything, the proxy's packets included."""
+    table = with_texts(PROGRAMMED, "ISTIO_REDIRECT", [])
+    table = with_texts(table, "OUTPUT", ["-A OUTPUT -j ISTIO_REDIRECT", JUMP])
+    assert _kinds(table) == [DriftKind.JUMP_SHADOWED, DriftKind.CHAIN_FLUSHED]
 
 
 def test_a_chain_named_as_a_target_is_followed_as_a_chain() -> None:

@@ -157,6 +157,12 @@ def test_base_chains_of_ours_go_when_nothing_is_left_in_them() -> None:
     assert plan_changes(None, table, OLD.names).drop_if_empty == ()
 
 
+def test_a_base_chain_that_gets_its_jump_back_is_not_dropped() -> None:
+    """It is empty now, and will not be."""
+    table = with_texts(programmed(OLD), "OUTPUT", [])
+    assert plan_changes(OLD, table, OLD.names | {"OUTPUT"}).drop_if_empty == ()
+
+
 def test_a_plan_for_another_table_is_refused_as_a_whole() -> None:
     """A jump that somebody deleted in between fails the transaction."""
     table = with_rules(programmed(OLD), "OUTPUT", "-j ACCEPT", "-p tcp -j ISTIO_OUTPUT")

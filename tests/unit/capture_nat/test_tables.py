@@ -54,10 +54,10 @@ def test_a_rule_inside_a_comment_is_not_a_rule() -> None:
     assert parse_table(render_table(table)).rules("CAPTURE_OUTPUT") == ()
 
 
-@pytest.mark.parametrize("name", ['"', 'a"b', '"\\'])
-def test_a_lone_quote_opens_nothing(name: str) -> None:
+@pytest.mark.parametrize("names", [['"'], ['a"b', 'a"b'], ['"\\']])
+def test_a_quote_in_an_unquoted_name_opens_nothing(names: list[str]) -> None:
     """Some matches print names without quoting, e.g. `-m recent --name`."""
-    table = with_rules(EMPTY, "OUTPUT", f"-m recent --rcheck --name {name} -j LOG", "-j RETURN")
+    table = with_rules(EMPTY, "OUTPUT", *(f"-m recent --name {name} -j LOG" for name in names))
     assert parse_table(render_table(table)) == table
 
 
