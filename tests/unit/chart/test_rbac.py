@@ -3,23 +3,22 @@
 from unit.chart.rendering import NAMESPACE, Object, Rendered
 
 OURS = "trafficcapture.io"
-READ = {"get", "list", "watch"}
+FOLLOW = {"list", "watch"}
+READ = {"get", *FOLLOW}
 
 OPERATOR = {
-    (OURS, "trafficcaptures"): READ | {"patch"},
-    (OURS, "trafficcaptures/status"): {"patch", "update"},
-    (OURS, "captureprograms"): READ | {"create", "update", "patch"},
-    (OURS, "nodecaptures"): READ | {"create", "update", "patch", "delete"},
-    ("", "nodes"): {"list", "watch"},
-    ("", "pods"): {"list", "watch"},
-    ("", "namespaces"): {"list", "watch"},
-    ("apiextensions.k8s.io", "customresourcedefinitions"): {"list", "watch"},
+    (OURS, "trafficcaptures"): FOLLOW | {"patch"},
+    (OURS, "trafficcaptures/status"): {"patch"},
+    (OURS, "captureprograms"): FOLLOW | {"create", "patch"},
+    (OURS, "nodecaptures"): FOLLOW | {"create", "patch"},
+    ("", "nodes"): FOLLOW,
+    ("", "pods"): FOLLOW,
     ("", "events"): {"create", "patch"},
 }
 AGENT = {
     (OURS, "nodecaptures"): READ,
-    (OURS, "nodecaptures/status"): {"patch", "update"},
-    (OURS, "captureprograms"): READ,
+    (OURS, "nodecaptures/status"): {"update"},
+    (OURS, "captureprograms"): FOLLOW,
 }
 VIEW = {(OURS, "trafficcaptures"): READ, (OURS, "captureprograms"): READ}
 

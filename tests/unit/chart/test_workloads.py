@@ -72,6 +72,14 @@ def test_there_is_one_operator_at_a_time(chart: Rendered) -> None:
     assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
 
 
+def test_a_node_that_is_away_holds_a_deleted_capture_only_so_long(chart: Rendered) -> None:
+    """Five minutes, or what the user says."""
+    longer = render({"operator": {"releaseUnreachableAfterSeconds": 3600}})
+    for release, seconds in ((chart, 300), (longer, 3600)):
+        arguments = container_of(release.one(*OPERATOR))["args"]
+        assert f"--release-unreachable-after={seconds}" in arguments
+
+
 def test_there_is_one_agent_on_a_node_at_a_time(chart: Rendered) -> None:
     """Two would write the same rules."""
     update = chart.one(*AGENT)["spec"]["updateStrategy"]
