@@ -26,7 +26,8 @@ def pod_uid(cgroup: str) -> str | None:
         The UID of the pod that the process was started in, with dashes; None for a process of no
         pod, and for one whose controllers name different pods.
     """
-    uids = {uid for line in cgroup.splitlines() if (uid := _outermost_pod(line)) is not None}
+    # Nothing but a newline ends a line: a cgroup's name may hold whatever else looks like one.
+    uids = {uid for line in cgroup.split("\n") if (uid := _outermost_pod(line)) is not None}
     return uids.pop() if len(uids) == 1 else None
 
 

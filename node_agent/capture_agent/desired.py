@@ -32,9 +32,13 @@ class Writes(Enum):
 
 
 class Capture(msgspec.Struct, frozen=True):
-    """The pod is to hold this program."""
+    """The pod is to hold this program.
+
+    `behind` says why it is not the one that was dispatched, if that is so.
+    """
 
     spec: CaptureProgramSpec
+    behind: "Wait | None" = None
 
     @property
     def writes(self) -> Writes:
@@ -87,7 +91,7 @@ def desired_for(
     if isinstance(found, CaptureProgramSpec):
         return Capture(found)
     if known is not None and known.capture_uid == pod.program.capture_uid:
-        return Capture(known)
+        return Capture(known, behind=found)
     return found
 
 

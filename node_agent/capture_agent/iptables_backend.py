@@ -5,14 +5,15 @@ from nf_tables itself. The legacy table is only looked at when it exists already
 load modules and create it otherwise, and a legacy table's hooks change which rules win.
 
 Writing. First the chains that are missing are created with our mark on them: empty and referenced
-by nobody, they change nothing for packets. Then one `iptables-restore --noflush` fills and links
-them: one transaction, so no packet passes between two states. Killed in between, the next pass
-finds marked chains and goes on.
+by nobody, they change nothing for packets. Should somebody else have created one of them since we
+looked, nothing is done: it would not be ours to fill. Then one `iptables-restore --noflush` fills
+and links them: one transaction, so no packet passes between two states. Killed in between, the next
+pass finds marked chains and goes on.
 
 Which variant. The kernel runs nf_tables and legacy rules both, and of two nat hooks the one that
-was registered last wins. A pod whose rules are in the legacy table (an init container with legacy
-tools wrote them) is served there; a pod with rules in both is a `BackendConflict`: whatever we
-wrote, somebody's rules would be dead, ours perhaps.
+was registered last wins. A pod whose rules or chains are in the legacy table alone (an init
+container with legacy tools wrote them) is served there; a pod with rules in both is a
+`BackendConflict`: whatever we wrote, somebody's rules would be dead, ours perhaps.
 """
 
 import socket
@@ -32,6 +33,7 @@ from capture_agent.nat_backends import BackendError, NatView
 from capture_agent.sandboxes import Sandbox
 from capture_api.names import GROUP
 from capture_nat.planning import Plan
+from capture_nat.rule_text import readable
 from capture_nat.rulesets import BUILTIN_CHAINS
 from capture_nat.tables import NatTable, UnreadableTableError, parse_table
 
@@ -67,7 +69,7 @@ class IptablesBackend:
             legacy = await self._observe_legacy(sandbox)
             if _has_rules(legacy) and _has_rules(nft):
                 raise _conflict()
-            if _has_rules(legacy):
+            if _has_rules(legacy) or (_has_chains(legacy) and not _has_chains(nft)):
                 return NatView(legacy, frozenset(), LEGACY)
         chains = result_of(results, Chains)
         return NatView(_really_there(nft, chains), _marked(chains), NFT)
@@ -99,7 +101,7 @@ def _write_steps(variant: str, plan: Plan) -> list[Execute]:
 def _marking_script(names: tuple[str, ...]) -> str:
     """Create chains with our mark; the names are compiled from a checked prefix, never typed in."""
     chains = "".join(
-        f'add chain ip nat {name} {{ {_BASE_CHAINS.get(name, "")} comment "{MARK}"; }}\n'
+        f'create chain ip nat {name} {{ {_BASE_CHAINS.get(name, "")} comment "{MARK}"; }}\n'
         for name in names
     )
     return f"add table ip nat\n{chains}"
@@ -133,9 +135,13 @@ def _has_rules(table: NatTable) -> bool:
     return any(chain.rules for chain in table.chains.values())
 
 
+def _has_chains(table: NatTable) -> bool:
+    return not BUILTIN_CHAINS.issuperset(table.chains)
+
+
 def _last_line(text: str) -> str:
     lines = text.strip().splitlines()
-    return lines[-1][:200] if lines else "it printed nothing"
+    return readable(lines[-1]) if lines else "it printed nothing"
 
 
 def _conflict() -> BackendError:

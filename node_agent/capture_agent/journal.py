@@ -42,24 +42,20 @@ class Journal:
         """
         if self.chains(sandbox_key) == chains:
             return
-        if chains:
-            self._chains[sandbox_key] = tuple(sorted(chains))
-        else:
-            del self._chains[sandbox_key]
-        self._write()
+        others = {key: names for key, names in self._chains.items() if key != sandbox_key}
+        self._write({**others, sandbox_key: tuple(sorted(chains))} if chains else others)
 
     def forget_all_but(self, sandbox_keys: frozenset[str]) -> None:
         """Drop the records of sandboxes that are gone."""
-        gone = self._chains.keys() - sandbox_keys
-        if gone:
-            for key in gone:
-                del self._chains[key]
-            self._write()
+        if not self._chains.keys() <= sandbox_keys:
+            self._write({key: self._chains[key] for key in self._chains.keys() & sandbox_keys})
 
-    def _write(self) -> None:
+    def _write(self, chains: dict[str, tuple[str, ...]]) -> None:
+        # The file first: what could not be written must not look recorded to the next attempt.
         new = self._path.with_suffix(".new")
-        new.write_bytes(msgspec.json.encode(_Record(self._boot_id, self._chains)))
+        new.write_bytes(msgspec.json.encode(_Record(self._boot_id, chains)))
         os.replace(new, self._path)  # noqa: PTH105 - its atomicity is the point
+        self._chains = chains
 
 
 def _read(path: Path, boot_id: str) -> dict[str, tuple[str, ...]]:

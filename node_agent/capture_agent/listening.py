@@ -1,16 +1,18 @@
 """Whether anybody listens where the redirected connections go. Pure.
 
 REDIRECT sends what comes in to the address of the interface it came in by, and what the pod itself
-sends to 127.0.0.1.
+sends to 127.0.0.1. A socket on `::` takes IPv4 too; one that refuses to (IPV6_V6ONLY) looks the
+same here.
 """
 
 from collections.abc import Iterable
+from ipaddress import IPv6Address, ip_address
 
 from capture_agent.broker_protocol import Listener
 from capture_api.programs import Program
 
 _EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
+_LOOPBACK = frozenset({"127.0.0.1"})
 
 
 def ports_not_listening(
@@ -19,7 +21,7 @@ def ports_not_listening(
     """List the redirect ports of a program on which no connection would be accepted."""
     pod_addresses = _EVERY_ADDRESS.union(pod_ips)
     local_addresses = _EVERY_ADDRESS | _LOOPBACK
-    listening = {(listener.address, listener.port) for listener in listeners}
+    listening = {(_unmapped(listener.address), listener.port) for listener in listeners}
     needed = (
         (program.inbound, pod_addresses),
         (program.outbound, local_addresses),
@@ -36,3 +38,10 @@ def ports_not_listening(
             }
         )
     )
+
+
+def _unmapped(address: str) -> str:
+    """Write `::ffff:10.1.2.3` as the IPv4 address that it is."""
+    parsed = ip_address(address)
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return str(mapped or parsed)

@@ -1,6 +1,7 @@
 """Processes as /proc shows them: start time, pod, network namespace.
 
 Every read can lose the race against the process's end; that is no error, the process is gone.
+What a process may choose itself (its comm, the names of cgroups below its own) can hold any byte.
 """
 
 import os
@@ -38,16 +39,17 @@ def pod_processes(proc: Path = PROC) -> Iterator[Process]:
 def read_process(pid: int, proc: Path = PROC) -> Process | None:
     """Read one process; None if it is gone, is a zombie's shell, or belongs to no pod."""
     try:
-        uid = pod_uid((proc / str(pid) / "cgroup").read_text())
+        uid = pod_uid(_read(proc / str(pid) / "cgroup"))
         if uid is None:
             return None
         return Process(
             pid=pid,
-            start_time=_start_time((proc / str(pid) / "stat").read_text()),
+            start_time=_start_time(_read(proc / str(pid) / "stat")),
             pod_uid=uid,
             netns=netns_of(pid, proc),
         )
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        # EACCES is what the kernel says of a process that ends while its `ns` links are followed.
         return None
 
 
@@ -63,6 +65,10 @@ def netns_of(pid: int, proc: Path = PROC) -> NetnsIdentity:
 def netns_identity(stat: os.stat_result) -> NetnsIdentity:
     """Identify a network namespace by the status of its nsfs file."""
     return NetnsIdentity(device=stat.st_dev, inode=stat.st_ino)
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="ascii", errors="replace")
 
 
 def _start_time(stat: str) -> int:

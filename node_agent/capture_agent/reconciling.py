@@ -7,12 +7,15 @@ Goals:
 * Evidence. A pod counts as Programmed only after its table was read back and found equal.
 * A difference is drift only where the same program had been read back before in the same network
   namespace; otherwise it is a program that is still to be brought in, and nobody's fault.
-* Whatever goes wrong in a pod stays in that pod's record.
+* Whatever goes wrong in a pod becomes a finding in that pod's record, and what the record knew
+  before is kept: above all whose chains may be in the pod.
+* A chain that is gone is ours no more: the next one of its name may be anybody's.
 
 The decisions are `capture_nat`'s (what differs, what to write) and `Capture.writes` (how far to
 go); this module puts them in order around the effects.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,24 +23,39 @@ from msgspec.structs import replace
 
 from capture_agent.desired import Capture, Writes
 from capture_agent.drift_accounting import drifted, failed, with_drift_counted
+from capture_agent.failures import FAILURES, finding_of
 from capture_agent.journal import Journal
 from capture_agent.nat_backends import BackendError, NatBackend, NatView
+from capture_agent.ownership import owned_chains
 from capture_agent.records import Finding, PodRecord
 from capture_agent.sandboxes import Sandbox
+from capture_api.capture_programs import CaptureProgramSpec
 from capture_api.node_captures import PodState
 from capture_nat.compiling import compile_program
 from capture_nat.drift import Difference, find_drift
-from capture_nat.enforceable import UnenforceableProgramError
 from capture_nat.families import Family
-from capture_nat.planning import ChainConflictError, Plan, plan_changes
+from capture_nat.planning import Plan, plan_changes
+from capture_nat.rulesets import Ruleset
+
+log = logging.getLogger(__name__)
 
 PROGRAMMED = Finding(PodState.PROGRAMMED)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the kernel holds, and which chains of it are ours."""
+
+    view: NatView
+    owned: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
     """What is different from the program, and what writing would mend it."""
 
+    look: Look
+    ruleset: Ruleset
     differences: tuple[Difference, ...]
     plan: Plan
     is_drift: bool
@@ -56,59 +74,13 @@ class Reconciler:
     timestamp: Callable[[], str]
 
     async def capture(self, record: PodRecord, desired: Capture, sandbox: Sandbox) -> PodRecord:
-        """Make the sandbox hold a program, as far as the capture lets us, and record what is so.
-
-        Raises:
-            SandboxRefusedError: the sandbox is not there, or not what it was.
-            BrokerLostError: nobody could look.
-        """
+        """Make the sandbox hold a program, as far as the capture lets us, and record what is so."""
         record = replace(record, program=desired.spec)
         try:
-            return await self._capture(record, desired, sandbox)
-        except ChainConflictError as error:
-            return replace(record, finding=failed("ChainConflict", str(error)))
-        except UnenforceableProgramError as error:
-            return replace(record, finding=failed("ProgramUnenforceable", str(error)))
-        except BackendError as error:
-            return replace(record, finding=failed(error.reason, str(error)))
-
-    async def release(self, record: PodRecord, sandbox: Sandbox) -> PodRecord:
-        """Take everything of ours out of the sandbox; what is not ours stays.
-
-        Returns:
-            A record that holds nothing, once the table was read back and nothing of ours is left.
-
-        Raises:
-            SandboxRefusedError, BrokerLostError: as for `capture`.
-        """
-        try:
-            view = await self.backend.observe(sandbox)
-            owned = self._owned(view, sandbox)
-            plan = plan_changes(None, view.table, owned)
-            if not plan.is_empty:
-                view = await self._write(sandbox, view, plan, owned)
-        except BackendError as error:
-            return replace(record, finding=failed(error.reason, str(error)))
-        left = {
-            name for name in self._owned(view, sandbox) if view.table.chains[name].policy is None
-        }
-        if left:
-            return replace(record, finding=_still_referenced(left))
-        return replace(
-            record, finding=PROGRAMMED, program=None, held_by="", held_hash="", held_in=None
-        )
-
-    async def _capture(self, record: PodRecord, desired: Capture, sandbox: Sandbox) -> PodRecord:
-        ruleset = compile_program(desired.spec.program, Family.IPV4)
-        view = await self.backend.observe(sandbox)
-        owned = self._owned(view, sandbox)
-        differences = find_drift(ruleset, view.table)
-        assessment = Assessment(
-            differences=differences,
-            plan=plan_changes(ruleset, view.table, owned),
-            is_drift=bool(differences) and record.holds(desired.spec, sandbox),
-        )
-        record = replace(record, backend=view.variant)
+            assessment = await self._assess(record, desired.spec, sandbox)
+        except FAILURES as failure:
+            return replace(record, finding=finding_of(failure))
+        record = replace(record, backend=assessment.look.view.variant)
         if assessment.is_drift:
             record = with_drift_counted(record, assessment.differences, self.timestamp())
         if assessment.plan.is_empty:
@@ -116,24 +88,79 @@ class Reconciler:
         obstacle = _obstacle(record, desired, assessment, self.monotonic())
         if obstacle is not None:
             return _left_alone(record, desired, sandbox, assessment, obstacle)
+        return await self._bring_in(record, desired, sandbox, assessment)
+
+    async def release(self, record: PodRecord, sandbox: Sandbox) -> PodRecord:
+        """Take everything of ours out of the sandbox; what is not ours stays.
+
+        Returns:
+            A record that holds nothing, once the table was read back and nothing of ours is left.
+        """
+        try:
+            look = await self._look(sandbox)
+            plan = plan_changes(None, look.view.table, look.owned)
+            if not plan.is_empty:
+                look = await self._write(sandbox, look, plan)
+        except FAILURES as failure:
+            return replace(record, finding=finding_of(failure))
+        left = {name for name in look.owned if look.view.table.chains[name].policy is None}
+        if left:
+            return replace(record, finding=_still_referenced(left))
+        return replace(
+            record,
+            finding=PROGRAMMED,
+            program=None,
+            held_by="",
+            held_hash="",
+            held_in=None,
+            counted=(),
+            ports_not_listening=(),
+        )
+
+    async def _assess(
+        self, record: PodRecord, program: CaptureProgramSpec, sandbox: Sandbox
+    ) -> Assessment:
+        ruleset = compile_program(program.program, Family.IPV4)
+        look = await self._look(sandbox)
+        differences = find_drift(ruleset, look.view.table)
+        return Assessment(
+            look=look,
+            ruleset=ruleset,
+            differences=differences,
+            plan=plan_changes(ruleset, look.view.table, look.owned),
+            is_drift=bool(differences) and record.holds(program, sandbox),
+        )
+
+    async def _bring_in(
+        self, record: PodRecord, desired: Capture, sandbox: Sandbox, assessment: Assessment
+    ) -> PodRecord:
+        # From here on the chains may be there, whatever becomes of this attempt.
         record = replace(record, held_by=desired.spec.capture_uid)
-        view = await self._write(sandbox, view, assessment.plan, owned)
-        return self._verified(record, desired, sandbox, assessment, find_drift(ruleset, view.table))
+        if assessment.is_drift:
+            record = replace(record, backoff=record.backoff.after_repair(self.monotonic()))
+        try:
+            after = await self._write(sandbox, assessment.look, assessment.plan)
+        except FAILURES as failure:
+            return replace(record, finding=finding_of(failure))
+        differences = find_drift(assessment.ruleset, after.view.table)
+        if differences:
+            return replace(record, finding=drifted(differences, "it was written, and is not so"))
+        repaired = record.repaired + (1 if assessment.is_drift else 0)
+        return _holding(replace(record, repaired=repaired), desired, sandbox)
 
-    def _owned(self, view: NatView, sandbox: Sandbox) -> frozenset[str]:
-        recorded = self.journal.chains(sandbox.key)
-        return (view.marked | recorded) & view.table.chains.keys()
+    async def _look(self, sandbox: Sandbox) -> Look:
+        view = await self.backend.observe(sandbox)
+        recorded = self.journal.chains(sandbox.key) & view.table.chains.keys()
+        self._record(sandbox, recorded)
+        return Look(view, owned_chains(view, recorded))
 
-    async def _write(
-        self, sandbox: Sandbox, view: NatView, plan: Plan, owned: frozenset[str]
-    ) -> NatView:
+    async def _write(self, sandbox: Sandbox, look: Look, plan: Plan) -> Look:
+        if plan.adopted:
+            log.info("%s: already as planned, now ours: %s", sandbox.key, ", ".join(plan.adopted))
         # On record first: killed after the write, the next pass must know the chains for ours.
-        ours = owned.union(plan.create, plan.adopted)
-        self._record(sandbox, ours)
-        await self.backend.apply(sandbox, view.variant, plan)
-        after = await self.backend.observe(sandbox)
-        self._record(sandbox, ours & after.table.chains.keys())
-        return after
+        self._record(sandbox, look.owned.union(plan.create, plan.adopted))
+        await self.backend.apply(sandbox, look.view.variant, plan)
+        return await self._look(sandbox)
 
     def _record(self, sandbox: Sandbox, chains: frozenset[str]) -> None:
         try:
@@ -142,21 +169,6 @@ class Reconciler:
             raise BackendError(
                 "JournalUnwritable", f"the agent's state directory can't be written: {error}"
             ) from error
-
-    def _verified(
-        self,
-        record: PodRecord,
-        desired: Capture,
-        sandbox: Sandbox,
-        assessment: Assessment,
-        differences: tuple[Difference, ...],
-    ) -> PodRecord:
-        if assessment.is_drift:
-            record = replace(record, backoff=record.backoff.after_repair(self.monotonic()))
-        if differences:
-            return replace(record, finding=drifted(differences, "it was written, and is not so"))
-        repaired = record.repaired + (1 if assessment.is_drift else 0)
-        return _holding(replace(record, repaired=repaired), desired, sandbox)
 
 
 def _obstacle(

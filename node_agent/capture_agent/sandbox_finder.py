@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from msgspec.structs import replace
 
 from capture_agent.processes import Process
-from capture_agent.sandboxes import OnHostNetwork, Sandbox, find_sandboxes
+from capture_agent.sandboxes import Sandbox, find_sandboxes
 from capture_api.node_captures import DispatchedPod, NetnsIdentity
 
 SCAN_LIFETIME = 0.1
@@ -32,15 +32,15 @@ class SandboxFinder:
         self._host = host
         self._monotonic = monotonic
         self._scanned = scanned
-        self._found: dict[str, Sandbox | OnHostNetwork] = {}
+        self._found: dict[str, Sandbox] = {}
         self._scanned_at = float("-inf")
 
-    async def find(self, pod: DispatchedPod) -> Sandbox | OnHostNetwork | None:
+    async def find(self, pod: DispatchedPod) -> Sandbox | None:
         """Find a pod's sandbox; None if none of its processes is there (yet, or any more)."""
         if pod.uid not in self._found:
             await self._rescan()
         found = self._found.get(pod.uid)
-        return replace(found, pod_ips=pod.pod_ips) if isinstance(found, Sandbox) else found
+        return None if found is None else replace(found, pod_ips=pod.pod_ips)
 
     def forget(self, pod_uid: str) -> None:
         """Look for this pod again next time: its sandbox turned out to be gone or another one."""
@@ -53,6 +53,4 @@ class SandboxFinder:
         processes = await asyncio.to_thread(lambda: list(self._scan()))
         self._found = find_sandboxes(processes, self._host)
         self._scanned_at = self._monotonic()
-        self._scanned(
-            frozenset(found.key for found in self._found.values() if isinstance(found, Sandbox))
-        )
+        self._scanned(frozenset(found.key for found in self._found.values()))

@@ -2,13 +2,18 @@
 
 A pod's processes can sit in more than one network namespace: any of them may `unshare -n`. The
 sandbox's is the one of the process that started first, since the runtime starts the sandbox (or,
-without a pause process, the first container) before anything of the pod runs. What is found here is
-a claim: the broker verifies it once more at the moment of entry, the pod's addresses included.
+without a pause process, the first container) before anything of the pod runs.
+
+Processes in the host's namespace don't count. The pod's cgroup has some for a moment while runc
+starts a container, and for good where CRI-O keeps its conmon there (`conmon_cgroup = "pod"`); which
+pods are on the host's network is known from their spec.
+
+What is found here is a claim: the broker verifies it once more at the moment of entry, the pod's
+addresses included.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import msgspec
 
@@ -34,28 +39,20 @@ class Sandbox(msgspec.Struct, frozen=True):
         return f"{self.pod_uid}/{self.netns.device}:{self.netns.inode}"
 
 
-@dataclass(frozen=True, slots=True)
-class OnHostNetwork:
-    """The pod's processes are in the host's network namespace: it is never captured."""
-
-
-def find_sandboxes(
-    processes: Iterable[Process], host: NetnsIdentity
-) -> dict[str, Sandbox | OnHostNetwork]:
+def find_sandboxes(processes: Iterable[Process], host: NetnsIdentity) -> dict[str, Sandbox]:
     """Choose each pod's sandbox among the processes of the node, by pod UID."""
     by_pod: dict[str, list[Process]] = defaultdict(list)
     for process in processes:
-        by_pod[process.pod_uid].append(process)
-    return {uid: _sandbox(_oldest(members), host) for uid, members in by_pod.items()}
+        if process.netns != host:
+            by_pod[process.pod_uid].append(process)
+    return {uid: _sandbox(_oldest(members)) for uid, members in by_pod.items()}
 
 
 def _oldest(processes: list[Process]) -> Process:
     return min(processes, key=lambda process: (process.start_time, process.pid))
 
 
-def _sandbox(process: Process, host: NetnsIdentity) -> Sandbox | OnHostNetwork:
-    if process.netns == host:
-        return OnHostNetwork()
+def _sandbox(process: Process) -> Sandbox:
     return Sandbox(
         pod_uid=process.pod_uid,
         pid=process.pid,
