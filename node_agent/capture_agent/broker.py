@@ -9,13 +9,14 @@ one request at a time and ends when the agent closes the stream. It decides noth
 """
 
 import contextlib
+import resource
 import signal
 import socket
-import subprocess
 import sys
 
 from capture_agent.broker_protocol import (
     LENGTH_SIZE,
+    MAX_OUTPUT,
     Done,
     Refusal,
     Refused,
@@ -48,8 +49,8 @@ def answer(request: Request, host: NetnsIdentity) -> Reply:
             return Done(tuple(take(step) for step in request.steps))
     except RefusedError as error:
         return Refused(error.refusal, str(error))
-    except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
-        return Refused(Refusal.STEP_FAILED, f"{type(error).__name__}: {error}")
+    except Exception as error:  # noqa: BLE001 - what is in a pod must not end the broker of all pods
+        return Refused(Refusal.STEP_FAILED, f"{type(error).__name__}: {str(error)!a}")
 
 
 def _check_addresses(sandbox: Sandbox) -> None:
@@ -76,6 +77,8 @@ if __name__ == "__main__":
     # The agent stops its broker by closing the stream, after the request it is serving.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Its own files are sockets: this is for what the programs that it runs print.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_OUTPUT, MAX_OUTPUT))
     fd, device, inode = map(int, sys.argv[1:])
-    with contextlib.suppress(BrokenPipeError), socket.socket(fileno=fd) as agent:
+    with contextlib.suppress(ConnectionError), socket.socket(fileno=fd) as agent:
         serve(agent, NetnsIdentity(device=device, inode=inode))

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import os
+import signal
 import socket
 import sys
 from collections.abc import Iterable
@@ -12,6 +14,7 @@ from typing import Self, TypeVar
 from capture_agent.broker_protocol import (
     LENGTH_SIZE,
     Done,
+    Execute,
     Refusal,
     Refused,
     Reply,
@@ -29,8 +32,11 @@ log = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=StepResult)
 
-_HANG_SECONDS = 30.0
-"""Longer than any request's own time limits: a broker that takes longer is stuck."""
+_HANG_SECONDS = 10.0
+"""For all that a broker does besides running programs; one that takes longer is stuck."""
+
+_STOP_SECONDS = 5.0
+"""For an idle broker to end by itself."""
 
 
 class SandboxRefusedError(Exception):
@@ -75,7 +81,12 @@ class Broker:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._stop()
+        self._close()
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self._ended()
+        except TimeoutError:
+            await self._kill()
 
     async def run(self, sandbox: Sandbox, *steps: Step) -> tuple[StepResult, ...]:
         """Take steps in the sandbox's network namespace.
@@ -86,7 +97,7 @@ class Broker:
         """
         async with self._turn:
             try:
-                async with asyncio.timeout(self._hang_seconds):
+                async with asyncio.timeout(self._hang_seconds + _program_seconds(steps)):
                     reply = await self._ask(Request(sandbox, steps))
             except (OSError, EOFError, TimeoutError) as error:
                 await self._kill()
@@ -104,29 +115,43 @@ class Broker:
                 raise SandboxRefusedError(refusal, message)
 
     async def _ask(self, request: Request) -> Reply:
-        reader, writer = self._streams or await self._start()
+        reader, writer = await self._connected()
         writer.write(frame(request))
         await writer.drain()
         header = await reader.readexactly(LENGTH_SIZE)
         return decode_reply(await reader.readexactly(body_length(header)))
 
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._process is not None and self._process.returncode is not None:
+            log.warning("broker with pid %d has ended by itself", self._process.pid)
+            await self._kill()
+        if self._streams is None:
+            self._streams = await self._start()
+        return self._streams
+
     async def _start(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         ours, brokers = socket.socketpair()
-        with brokers:
+        with contextlib.ExitStack() as unused, brokers:
+            unused.callback(ours.close)
             arguments = (brokers.fileno(), self._host.device, self._host.inode)
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-I", "-m", "capture_agent.broker", *map(str, arguments),
                 pass_fds=[brokers.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
+                start_new_session=True,  # killed together with what it runs
             )  # fmt: skip
-        self.starts += 1
-        log.info("broker started with pid %d", self._process.pid)
-        self._streams = await asyncio.open_unix_connection(sock=ours)
-        return self._streams
+            self.starts += 1
+            log.info("broker started with pid %d", self._process.pid)
+            streams = await asyncio.open_unix_connection(sock=ours)
+            unused.pop_all()
+        return streams
 
-    async def _stop(self) -> None:
+    def _close(self) -> None:
         if self._streams is not None:
             self._streams[1].close()
+
+    async def _ended(self) -> None:
+        if self._streams is not None:
             with contextlib.suppress(OSError):
                 await self._streams[1].wait_closed()
             self._streams = None
@@ -135,8 +160,13 @@ class Broker:
             self._process = None
 
     async def _kill(self) -> None:
-        if self._process is not None and self._process.returncode is None:
+        if self._process is not None:
             log.warning("broker with pid %d is killed", self._process.pid)
             with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-        await self._stop()
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._close()
+        await self._ended()
+
+
+def _program_seconds(steps: Iterable[Step]) -> float:
+    return sum(step.timeout for step in steps if isinstance(step, Execute))

@@ -15,12 +15,19 @@ _LENGTH = struct.Struct(">I")
 LENGTH_SIZE = _LENGTH.size
 
 
+MAX_OUTPUT = 4 * 1024 * 1024
+"""Bytes of output, some 40,000 rules: what is in a pod's table is up to the pod."""
+
+
 class Execute(msgspec.Struct, frozen=True, tag=True):
-    """Run a program to its end, at most `timeout` seconds, with `stdin` as its input."""
+    """Run a program to its end, at most `timeout` seconds, with `stdin` as its input.
+
+    One that prints more than `MAX_OUTPUT` is killed.
+    """
 
     argv: tuple[str, ...]
     stdin: str = ""
-    timeout: float = 10.0
+    timeout: float = 5.0
 
 
 class ListChains(msgspec.Struct, frozen=True, tag=True):

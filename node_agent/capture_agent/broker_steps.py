@@ -3,10 +3,14 @@
 Sockets live no longer than their step: an open one would keep a dead pod's namespace alive.
 """
 
+import errno
+import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.diag import DiagSocket
@@ -14,6 +18,7 @@ from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_NFTABLES
 from pyroute2.netlink.nfnetlink.nftsocket import NFT_MSG_GETCHAIN, NFTSocket, nft_chain_msg
 
 from capture_agent.broker_protocol import (
+    MAX_OUTPUT,
     Chain,
     Chains,
     Execute,
@@ -62,17 +67,30 @@ def addresses() -> frozenset[str]:
 
 
 def _execute(step: Execute) -> Executed:
-    done = subprocess.run(
-        step.argv,
-        input=step.stdin,
-        capture_output=True,
-        check=False,
-        encoding="utf-8",
-        errors="replace",
-        timeout=step.timeout,
-        env=_ENVIRONMENT,
-    )
-    return Executed(done.returncode, done.stdout, done.stderr)
+    # Into memory files, whose size the broker's RLIMIT_FSIZE bounds: a pipe would be read to its
+    # end, however much came.
+    with _memory_file("stdout") as stdout, _memory_file("stderr") as stderr:
+        done = subprocess.run(
+            step.argv,
+            input=step.stdin.encode(),
+            stdout=stdout,
+            stderr=stderr,
+            check=False,
+            timeout=step.timeout,
+            env=_ENVIRONMENT,
+        )
+        if done.returncode == -signal.SIGXFSZ:
+            raise OSError(errno.EFBIG, f"{step.argv[0]} printed more than {MAX_OUTPUT} bytes")
+        return Executed(done.returncode, _text(stdout), _text(stderr))
+
+
+def _memory_file(name: str) -> BinaryIO:
+    return open(os.memfd_create(name), "w+b", buffering=0)  # noqa: PTH123 - no path
+
+
+def _text(file: BinaryIO) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
 
 
 def _nat_chains(family: int) -> Iterable[Chain]:
@@ -82,9 +100,14 @@ def _nat_chains(family: int) -> Iterable[Chain]:
         for message in nft.request_get(request, message_type):
             if message.get_attr("NFTA_CHAIN_TABLE") == "nat":
                 yield Chain(
-                    message.get_attr("NFTA_CHAIN_NAME"),
-                    message.get_attr("NFTA_CHAIN_USERDATA") or "",
+                    _printed(message.get_attr("NFTA_CHAIN_NAME")),
+                    _printed(message.get_attr("NFTA_CHAIN_USERDATA") or ""),
                 )
+
+
+def _printed(value: object) -> str:
+    # pyroute2 hands out what it can't decode as it is.
+    return value if isinstance(value, str) else repr(value)
 
 
 def _legacy_tables(family: int) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ Goals:
   awaited, and after a jittered interval otherwise: drift makes no noise that this loop could hear.
 * One pass at a time. The broker serves one request at a time anyway, and no two passes can ever
   meet in one namespace.
+* A pod whose looks take long (its table is huge, its tools hang) waits the longer in between: it
+  may have a tenth of the loop's time, the rest is for the others.
 * What was dispatched last holds until something else is dispatched: a NodeCapture that is deleted,
   or an API server that is gone, takes nothing away from a running pod.
 """
@@ -15,8 +17,8 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from capture_agent.records import PodRecord, first_record
-from capture_agent.reporting import retire, status_of
+from capture_agent.records import PodRecord, record_of
+from capture_agent.reporting import handed_over, retire, status_of
 from capture_agent.schedule import Schedule
 from capture_api.node_captures import (
     AgentInfo,
@@ -29,6 +31,9 @@ from capture_api.node_captures import (
 
 SOON = 0.25
 """Seconds until a pod for which something is awaited is due again; doubles up to the interval."""
+
+_PAUSE = 9
+"""A pod is not looked at again for so many times as long as the look at it took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,7 @@ class PodLoop:
         self._past_drift: tuple[PastDrift, ...] = ()
         self._node_capture_uid = ""
         self._generation = 0
+        self._in_flight: str | None = None
         self.last_progress = timing.monotonic()
         """When the last look at a pod began or ended."""
         self.is_busy = False
@@ -75,15 +81,15 @@ class PodLoop:
         if (uid, generation) == (self._node_capture_uid, self._generation):
             return
         if not self._generation:
-            self._past_drift = node_capture.status.past_drift
-        reported = {evidence.uid: evidence for evidence in node_capture.status.pods}
+            self._go_on_from(node_capture.status)
+        # Generations of another NodeCapture of this name can't be compared with this one's.
+        before = self._generation if uid == self._node_capture_uid else 0
+        self._node_capture_uid, self._generation = uid, generation
         dispatched = {pod.uid: pod for pod in node_capture.spec.pods}
         for gone in self._records.keys() - dispatched.keys():
             self._drop(gone)
-        before, self._node_capture_uid, self._generation = self._generation, uid, generation
         for pod in dispatched.values():
-            known = self._records.get(pod.uid)
-            self._take_over(pod, known or first_record(pod, reported.get(pod.uid), before), before)
+            self._take_over(pod, before)
         self._publish()
 
     def program_changed(self, namespace: str, name: str) -> None:
@@ -97,48 +103,64 @@ class PodLoop:
         """Examine pods, one after the other, for ever."""
         while True:
             uid = await self._schedule.take()
-            self.is_busy, self.last_progress = True, self._timing.monotonic()
-            generation, record = self._generation, self._records[uid]
-            examined = replace(await self._examine(record), examined_generation=generation)
+            began = self._timing.monotonic()
+            self._in_flight, self.is_busy, self.last_progress = uid, True, began
+            examined = await self._examine(self._records[uid])
             self.is_busy, self.last_progress = False, self._timing.monotonic()
-            self._put_back(examined)
+            self._put_back(examined, took=self.last_progress - began)
 
-    def _take_over(self, pod: DispatchedPod, record: PodRecord, before: int) -> None:
-        if pod.uid in self._records and record.pod == pod and record.examined_generation == before:
+    def _go_on_from(self, status: NodeCaptureStatus) -> None:
+        """Begin where the agent that ran here before left off."""
+        self._past_drift = status.past_drift
+        self._records = {evidence.uid: record_of(evidence) for evidence in status.pods}
+
+    def _take_over(self, pod: DispatchedPod, before: int) -> None:
+        record = self._records.get(pod.uid)
+        if record is None:
+            record = PodRecord(pod=pod, examined_generation=before)
+        elif before and record.pod == pod and record.examined_generation == before:
             # Nothing changed for a pod that was examined: it is as if examined again.
             self._records[pod.uid] = replace(record, examined_generation=self._generation)
             return
-        self._records[pod.uid] = replace(record, pod=pod)
+        examined = min(before, record.examined_generation)
+        self._records[pod.uid] = replace(record, pod=pod, examined_generation=examined)
         self._delays.pop(pod.uid, None)
         self._schedule.put(pod.uid, 0)
 
-    def _put_back(self, examined: PodRecord) -> None:
-        uid = examined.pod.uid
-        current = self._records.get(uid)
-        if current is None:
+    def _put_back(self, examined: PodRecord, took: float) -> None:
+        if self._in_flight is None:
             # It left the dispatch meanwhile; its rules stay, as for every pod that is not listed.
             return
-        self._records[uid] = replace(examined, pod=current.pod)
-        if current.pod == examined.pod:
-            self._reschedule(examined)
+        current = self._records[examined.pod.uid]
+        if current.held_by and current.held_by != examined.held_by:
+            self._past_drift = retire(self._past_drift, current)
+            examined = handed_over(current, examined)
+        # What was found out about a pod that was dispatched anew meanwhile is not about that.
+        is_current = current.pod == examined.pod
+        generation = self._generation if is_current else current.examined_generation
+        record = replace(examined, pod=current.pod, examined_generation=generation)
+        self._records[record.pod.uid] = record
+        self._reschedule(record, took)
         self._publish()
 
-    def _reschedule(self, record: PodRecord) -> None:
+    def _reschedule(self, record: PodRecord, took: float) -> None:
         uid, interval = record.pod.uid, self._timing.interval
-        if record.finding.state is PodState.NOT_APPLICABLE or record.is_released:
-            self._schedule.drop(uid)
-        elif record.finding.state in {PodState.PENDING, PodState.FAILED}:
+        if record.pod.host_network or record.is_released:
+            return
+        if record.finding.state in {PodState.PENDING, PodState.FAILED}:
             delay = min(interval, 2 * self._delays.get(uid, SOON / 2))
             self._delays[uid] = delay
-            self._schedule.put(uid, delay * self._timing.jitter())
         else:
+            delay = interval
             self._delays.pop(uid, None)
-            self._schedule.put(uid, interval * self._timing.jitter())
+        self._schedule.put(uid, max(delay * self._timing.jitter(), _PAUSE * took))
 
     def _drop(self, uid: str) -> None:
         self._past_drift = retire(self._past_drift, self._records.pop(uid))
         self._schedule.drop(uid)
         self._delays.pop(uid, None)
+        if self._in_flight == uid:
+            self._in_flight = None
 
     def _publish(self) -> None:
         self._publish_status(

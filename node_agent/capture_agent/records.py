@@ -27,7 +27,6 @@ class PodRecord(msgspec.Struct, frozen=True):
 
     pod: DispatchedPod
     finding: Finding = Finding(PodState.PENDING, "NotExamined", "not examined yet")
-    sandbox: Sandbox | None = None
     program: CaptureProgramSpec | None = None
     """The program that the pod was last decided to have."""
     held_by: str = ""
@@ -87,15 +86,10 @@ class PodRecord(msgspec.Struct, frozen=True):
         )
 
 
-def first_record(
-    pod: DispatchedPod, reported: PodEvidence | None, examined_generation: int
-) -> PodRecord:
-    """Begin the record of a pod from what an earlier agent reported of it, if one did."""
-    if reported is None:
-        return PodRecord(pod=pod, examined_generation=examined_generation)
+def record_of(reported: PodEvidence) -> PodRecord:
+    """Begin the record of a pod from what an earlier agent reported of it."""
     return PodRecord(
-        pod=pod,
-        examined_generation=examined_generation,
+        pod=DispatchedPod(uid=reported.uid, namespace=reported.namespace, name=reported.name),
         finding=Finding(reported.state, reported.reason, reported.message),
         held_by=reported.capture_uid,
         held_hash=reported.hash,

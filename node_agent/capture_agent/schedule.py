@@ -13,8 +13,9 @@ class Schedule:
         self._changed = asyncio.Event()
 
     def put(self, name: str, delay: float) -> None:
-        """Make a name due in `delay` seconds, whatever was said of it before."""
-        self._due[name] = self._monotonic() + delay
+        """Make a name due in `delay` seconds, or sooner if that was asked for already."""
+        due = self._monotonic() + delay
+        self._due[name] = min(due, self._due.get(name, due))
         self._changed.set()
 
     def drop(self, name: str) -> None:
