@@ -10,6 +10,11 @@ SHELL := /bin/sh
 .PHONY: help cluster cluster-down status image wheels install demo lint test clean
 
 export TRAFFIC_CAPTURE_KUBECONFIG
+
+# The local cluster is on this machine: a proxy can't reach it.
+export no_proxy := $(if $(no_proxy),$(no_proxy),$(NO_PROXY)),192.168.77.2
+export NO_PROXY := $(no_proxy)
+
 PYTHON ?= python3
 IMAGE ?= localhost/traffic-capture
 TAG ?= dev

@@ -13,6 +13,7 @@ from local_cluster.errors import LocalClusterError
 from local_cluster.images.deliver import image
 from local_cluster.images.wheels import publish
 from local_cluster.install import install
+from local_cluster.privilege import complete_path
 from local_cluster.start import start
 from local_cluster.status import status
 from local_cluster.up import up
@@ -22,6 +23,7 @@ from local_cluster.uv import uv
 def main() -> int:
     """Run one command and return the process's exit status."""
     arguments = parser().parse_args()
+    complete_path()
     try:
         run(arguments, Checkout.this())
     except LocalClusterError as error:

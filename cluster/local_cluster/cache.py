@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from local_cluster.commands import run
+from local_cluster.privilege import as_root
 from local_cluster.progress import say
 
 COMPLETE = ".complete"
@@ -68,5 +70,9 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _remove(folder: Path) -> None:
-    if folder.exists():
+    if not folder.exists():
+        return
+    try:
         shutil.rmtree(folder)
+    except PermissionError:  # parts of a base image belong to root
+        run(as_root(["rm", "-rf", "--one-file-system", folder]))

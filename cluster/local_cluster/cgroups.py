@@ -9,6 +9,7 @@ from pathlib import Path
 from local_cluster.errors import LocalClusterError
 from local_cluster.node import CGROUP_PREFIX, Node
 
+KUBELET_CONTROLLERS = ("cpu", "cpuset", "hugetlb", "io", "memory", "pids")
 REMOVAL_SECONDS = 15.0
 
 
@@ -63,8 +64,13 @@ def _create_v1(folder: Path) -> None:
 
 
 def _create_v2(root: Path, name: str) -> None:
-    for controller in (root / "cgroup.controllers").read_text().split():
-        (root / "cgroup.subtree_control").write_text(f"+{controller}")
+    offered = (root / "cgroup.controllers").read_text().split()
+    for controller in (name for name in KUBELET_CONTROLLERS if name in offered):
+        try:
+            (root / "cgroup.subtree_control").write_text(f"+{controller}")
+        except OSError as error:
+            message = f"{root} can't hand the controller {controller} down: {error.strerror}"
+            raise LocalClusterError(message) from error
     (root / name).mkdir(exist_ok=True)
 
 

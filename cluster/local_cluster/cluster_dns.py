@@ -7,7 +7,15 @@ each lookup would take its time-outs.
 
 import json
 
+from local_cluster.checkout import Checkout
+from local_cluster.commands import run
 from local_cluster.node import DNS_SERVICE_ADDRESS
+
+
+def ensure(checkout: Checkout) -> None:
+    """Create the Service unless it is there."""
+    options = [f"--kubeconfig={checkout.kubeconfig}", "apply", "--filename=-"]
+    run([checkout.bin / "kubectl", *options], stdin=service())
 
 
 def service() -> str:

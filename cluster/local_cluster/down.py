@@ -6,6 +6,7 @@ import signal
 import subprocess
 
 from local_cluster import health, leftovers, lock
+from local_cluster.cache import locked
 from local_cluster.checkout import Checkout
 from local_cluster.errors import LocalClusterError
 from local_cluster.node import CONTROL_PLANE_NODE
@@ -21,10 +22,11 @@ def down(checkout: Checkout) -> None:
     Raises:
         LocalClusterError: the cluster that runs is another checkout's.
     """
-    running = lock.holder()
-    if running not in {None, checkout.root}:
-        raise LocalClusterError(lock.runs_elsewhere(running))
-    stop(checkout)
+    with locked(checkout.state / "commands.lock"):
+        running = lock.holder()
+        if running not in {None, checkout.root}:
+            raise LocalClusterError(lock.runs_elsewhere(running))
+        stop(checkout)
     say("the local cluster is down" if running else "no local cluster was running")
 
 

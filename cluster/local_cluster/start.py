@@ -71,10 +71,17 @@ def launch(checkout: Checkout, node: Node, binaries: Path, lock_descriptor: int)
             stderr=log,
             text=True,
             pass_fds=[lock_descriptor],
+            env=node_environment(),
             start_new_session=True,
         )
     connect(node, init, folder)
     os.close(lock_descriptor)
+
+
+def node_environment() -> dict[str, str]:
+    """Return what a node inherits: nothing of the user's, such as a proxy for its own traffic."""
+    inherited = ("HOME", "PATH", "PYTHONPATH")
+    return {name: os.environ[name] for name in inherited if name in os.environ}
 
 
 def connect(node: Node, init: subprocess.Popen[str], folder: NodeFolder) -> None:

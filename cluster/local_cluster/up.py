@@ -9,7 +9,6 @@ from local_cluster.access import OTHER_CLUSTER, other_kubeconfig
 from local_cluster.binaries import binaries
 from local_cluster.cache import locked
 from local_cluster.checkout import Checkout, NodeFolder
-from local_cluster.commands import Command, run
 from local_cluster.down import stop
 from local_cluster.errors import LocalClusterError
 from local_cluster.node import CONTROL_PLANE_NODE
@@ -38,6 +37,7 @@ def up(checkout: Checkout) -> None:
             say("the local cluster is up already")
         else:
             bring_up(checkout)
+        cluster_dns.ensure(checkout)
     print(f"export KUBECONFIG={checkout.kubeconfig}")
 
 
@@ -59,8 +59,6 @@ def bring_up(checkout: Checkout) -> None:
     link(checkout.bin, built)
     with step("waiting for the node to be Ready"):
         wait_until_ready(checkout)
-    kubectl: Command = [checkout.bin / "kubectl", "--kubeconfig", checkout.kubeconfig]
-    run([*kubectl, "apply", "--filename", "-"], stdin=cluster_dns.service())
 
 
 def start_as_root(built: Path) -> None:

@@ -9,7 +9,7 @@ from local_cluster.cache import built, key
 from local_cluster.commands import run, run_long
 from local_cluster.images import buildah
 from local_cluster.images.mirror import Mirror, machine_mirror, machine_suite
-from local_cluster.privilege import as_root
+from local_cluster.privilege import as_root, in_own_mounts
 from local_cluster.progress import step
 
 PACKAGES = ("python3", "python3-venv", "iptables", "nftables", "iproute2", "ca-certificates")
@@ -74,7 +74,7 @@ def _bootstrap(mirror: Mirror, folder: Path) -> None:
         rootfs = Path(scratch) / "rootfs"
         options = [f"--include={','.join(PACKAGES)}", f"--components={','.join(mirror.components)}"]
         words = [*options, mirror.suite, str(rootfs), mirror.url]
-        run_long(as_root(["debootstrap", "--variant=minbase", *words]))
+        run_long(in_own_mounts(["debootstrap", "--variant=minbase", *words]))
         interpreter = (rootfs / "usr/bin/python3").readlink().name
         (folder / "python-version").write_text(interpreter.removeprefix("python"))
         excluded = [f"--exclude=./{pattern}" for pattern in (*UNUSED, *UNUSED_TOO)]

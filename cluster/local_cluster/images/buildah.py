@@ -6,7 +6,7 @@ from pathlib import Path
 from local_cluster.cache import cache_root
 from local_cluster.commands import Command, run
 from local_cluster.filesystem import is_overlay
-from local_cluster.privilege import as_root
+from local_cluster.privilege import in_own_mounts
 
 POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}'  # there is no registry to distrust
 
@@ -16,6 +16,11 @@ def build(containerfile: Path, context: Path, image: str, base: str | None = Non
     argument = ["--build-arg", f"BASE={base}"] if base else []
     options = ["--layers", "--isolation", "chroot", "--pull-never", *_policy()]
     _buildah("build", *options, *argument, "--file", containerfile, "--tag", image, context)
+
+
+def forget_unfinished() -> None:
+    """Remove the working containers that killed builds left in the store."""
+    _buildah("rm", "--all")
 
 
 def images() -> set[str]:
@@ -60,4 +65,4 @@ def _buildah(command: str, *arguments: str | Path) -> str:
         "--storage-driver",
         driver,
     ]
-    return run(as_root(["buildah", *store, command, *arguments]))
+    return run(in_own_mounts(["buildah", *store, command, *arguments]))

@@ -40,6 +40,7 @@ def build(recipe: Recipe, base: base_image.Base) -> None:
     packages.ensure(packages.IMAGE)
     if recipe.keyed_image in buildah.images():
         return
+    buildah.forget_unfinished()
     base_image.ensure(base)
     with tempfile.TemporaryDirectory() as context:
         recipe.fill(Path(context))
