@@ -42,9 +42,10 @@ def other_kubeconfig() -> Path | None:
     named = os.environ.get(OTHER_CLUSTER)
     if not named:
         return None
-    if not Path(named).is_file():
+    path = Path(named).expanduser()
+    if not path.is_file():
         raise LocalClusterError(f"{OTHER_CLUSTER}={named}: there is no such file")
-    return Path(named).resolve()
+    return path.resolve()
 
 
 def cluster() -> Cluster:

@@ -50,12 +50,13 @@ def create(node: Node) -> None:
     v1 = [hierarchy for hierarchy in found if hierarchy.version == 1]
     for hierarchy in v1 or found:
         if hierarchy.version == 1:
-            _create_v1(hierarchy.path / node.cgroup)
+            create_v1(hierarchy.path / node.cgroup)
         else:
-            _create_v2(hierarchy.path, node.cgroup)
+            create_v2(hierarchy.path, node.cgroup)
 
 
-def _create_v1(folder: Path) -> None:
+def create_v1(folder: Path) -> None:
+    """Make a cgroup in a v1 hierarchy."""
     folder.mkdir(exist_ok=True)
     for name in ("cpuset.cpus", "cpuset.mems"):  # empty in a new cpuset, and then nothing may run
         inherited = folder.parent / name
@@ -63,7 +64,12 @@ def _create_v1(folder: Path) -> None:
             (folder / name).write_text(inherited.read_text())
 
 
-def _create_v2(root: Path, name: str) -> None:
+def create_v2(root: Path, name: str) -> None:
+    """Make a cgroup below the root of the v2 hierarchy.
+
+    Raises:
+        LocalClusterError: a controller isn't to be had for it.
+    """
     offered = (root / "cgroup.controllers").read_text().split()
     for controller in (name for name in KUBELET_CONTROLLERS if name in offered):
         try:

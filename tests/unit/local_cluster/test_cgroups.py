@@ -1,8 +1,8 @@
-"""Which cgroup hierarchies a machine has."""
+"""A node's cgroup, on the hierarchies that a machine has."""
 
 from pathlib import Path
 
-from local_cluster.cgroups import Hierarchy, hierarchies
+from local_cluster.cgroups import Hierarchy, create_v1, create_v2, hierarchies
 
 V2 = """\
 sysfs /sys sysfs rw,nosuid 0 0
@@ -28,3 +28,25 @@ def test_a_machine_with_both() -> None:
         Hierarchy(Path("/sys/fs/cgroup/cpu,cpuacct"), 1),
         Hierarchy(Path("/sys/fs/cgroup/systemd"), 1),
     ]
+
+
+def test_on_v2_the_node_gets_the_kubelets_controllers_and_no_others(tmp_path: Path) -> None:
+    """The kubelet refuses a root cgroup without them; handing down more is none of our business."""
+    (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory hugetlb pids rdma misc\n")
+    handed_down = tmp_path / "cgroup.subtree_control"
+
+    create_v2(tmp_path, "traffic-capture-node1")
+
+    assert (tmp_path / "traffic-capture-node1").is_dir()
+    assert handed_down.read_text() == "+pids"  # one write each: the last one is what a file keeps
+
+
+def test_on_v1_a_new_cpuset_is_not_left_empty(tmp_path: Path) -> None:
+    """Nothing may run in an empty one."""
+    (tmp_path / "cpuset.cpus").write_text("0-1\n")
+    (tmp_path / "cpuset.mems").write_text("0\n")
+
+    create_v1(tmp_path / "traffic-capture-node1")
+
+    assert (tmp_path / "traffic-capture-node1" / "cpuset.cpus").read_text() == "0-1\n"
+    assert (tmp_path / "traffic-capture-node1" / "cpuset.mems").read_text() == "0\n"
