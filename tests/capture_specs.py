@@ -86,6 +86,8 @@ TAKEN: Final = (
             }
         ),
     ),
+    Taken("a key with a prefix", capture(podSelector={"matchLabels": {"a.b-c/D_e.f": "g"}})),
+    Taken("a key as long as can be", capture(podSelector={"matchLabels": {"k" * 63: "g"}})),
     Taken("an empty label value", capture(podSelector={"matchLabels": {"app": ""}})),
     Taken("the lowest priority", capture(priority=-(2**31))),
     Taken("the highest priority", capture(priority=2**31 - 1)),
@@ -153,6 +155,21 @@ REFUSED: Final = (
         "a label value that is too long",
         "spec.podSelector.matchLabels",
         capture(podSelector={"matchLabels": {"app": "a" * 64}}),
+    ),
+    Refused(
+        "a label key with a space",
+        "spec.podSelector.matchLabels",
+        capture(podSelector={"matchLabels": {"my app": "web"}}),
+    ),
+    Refused(
+        "a label key with two slashes",
+        "spec.podSelector.matchLabels",
+        capture(podSelector={"matchLabels": {"example.com/a/b": "web"}}),
+    ),
+    Refused(
+        "an expression with a key of no label",
+        f"{_EXPRESSION}.key",
+        selector(key="Example.com/app", operator="Exists"),
     ),
     Refused(
         "too many labels",

@@ -22,6 +22,7 @@ MAX_RULES_PER_DIRECTION = 512
 
 Term = InboundTerm | OutboundTerm
 
+_WHAT_AND_WHERE = re.compile(r"(?P<what>.*) - at (?:`key` in )?`\$(?P<path>.*)`", re.DOTALL)
 _CHAIN_PREFIX = re.compile(r"[A-Z](?:[A-Z0-9_]{0,11}[A-Z0-9])?", re.ASCII)
 
 
@@ -44,8 +45,8 @@ def decode_spec(raw: dict[str, Any]) -> TrafficCaptureSpec:
 
 def _field_first(message: str) -> str:
     """Write msgspec's "what - at `$.path`" as "spec.path: what", as the API server does."""
-    what, _, path = message.rpartition(" - at `$")
-    return f"spec{path.rstrip('`')}: {what}" if what else f"spec: {message}"
+    match = _WHAT_AND_WHERE.fullmatch(message)
+    return f"spec{match['path']}: {match['what']}" if match else f"spec: {message}"
 
 
 def resolve(spec: TrafficCaptureSpec) -> Program:

@@ -8,6 +8,14 @@ import msgspec
 
 from capture_api.wire import WireStruct
 
+LabelKey = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=317,
+        pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?"
+        r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z",
+    ),
+]
 LabelValue = Annotated[
     str,
     msgspec.Meta(max_length=63, pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?\Z"),
@@ -26,7 +34,7 @@ class SelectorOperator(StrEnum):
 class LabelSelectorRequirement(WireStruct, frozen=True):
     """One row of `matchExpressions`."""
 
-    key: Annotated[str, msgspec.Meta(min_length=1, max_length=317)]
+    key: LabelKey
     operator: SelectorOperator
     values: Annotated[tuple[LabelValue, ...], msgspec.Meta(max_length=32)] = ()
 
@@ -53,8 +61,8 @@ class LabelSelectorRequirement(WireStruct, frozen=True):
 class LabelSelector(WireStruct, frozen=True):
     """`metav1.LabelSelector`: every label and every expression must match; empty matches all."""
 
-    match_labels: Annotated[dict[str, LabelValue], msgspec.Meta(max_length=16)] = msgspec.field(
-        default_factory=dict
+    match_labels: Annotated[dict[LabelKey, LabelValue], msgspec.Meta(max_length=16)] = (
+        msgspec.field(default_factory=dict)
     )
     match_expressions: Annotated[
         tuple[LabelSelectorRequirement, ...], msgspec.Meta(max_length=16)
