@@ -70,10 +70,13 @@ def read_report(raw: dict[str, Any]) -> NodeReport:
 
 
 def _status(raw: dict[str, Any], problems: list[str]) -> NodeCaptureStatus:
-    pods = raw.get("pods")
+    pods = raw.get("pods") or []
+    if not isinstance(pods, list):
+        problems.append(f"status.pods: expected a list, got {type(pods).__name__}")
+        pods = []
     readable = [
         evidence
-        for index, item in enumerate(pods if isinstance(pods, list) else ())
+        for index, item in enumerate(pods)
         if (evidence := _or_none(item, PodEvidence, f"status.pods[{index}]", problems))
     ]
     rest = {name: value for name, value in raw.items() if name != "pods"}
