@@ -40,7 +40,7 @@ def stale_state(checkout: Checkout) -> list[Path]:
 def mounts_below(folder: Path, mounts: str) -> list[Path]:
     """Return the mount points below a folder, innermost first, from the text of /proc/mounts."""
     targets = [Path(_unescaped(line.split()[1])) for line in mounts.splitlines()]
-    below = [target for target in targets if target.is_relative_to(folder)]
+    below = [target for target in targets if folder in target.parents]
     return sorted(below, key=lambda target: len(target.parts), reverse=True)
 
 

@@ -22,6 +22,13 @@ def test_mounts_are_found_innermost_first() -> None:
     ]
 
 
+def test_a_volume_that_holds_the_folder_is_not_ours() -> None:
+    """Somebody may have mounted a disk there, to have the cluster's state on it."""
+    assert mounts_below(Path("/src/.cluster/node1/var"), MOUNTS) == [
+        Path("/src/.cluster/node1/var/lib/kubelet/pods/a b")
+    ]
+
+
 def test_a_folder_with_a_longer_name_is_not_below() -> None:
     """Paths are compared by their parts."""
     assert Path("/src/.cluster-of-another") not in mounts_below(Path("/src/.cluster"), MOUNTS)
