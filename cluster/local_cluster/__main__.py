@@ -27,9 +27,18 @@ def main() -> int:
     try:
         run(arguments, Checkout.this())
     except LocalClusterError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return failed(str(error))
+    except PermissionError as error:
+        return failed(f"{error}. Is it root's from an earlier run? Run this as root, or remove it.")
+    except KeyboardInterrupt:
+        return failed("interrupted; run it again to go on")
     return 0
+
+
+def failed(message: str) -> int:
+    """Say why, and return the exit status that says so to others."""
+    print(f"error: {message}", file=sys.stderr)
+    return 1
 
 
 def parser() -> argparse.ArgumentParser:
