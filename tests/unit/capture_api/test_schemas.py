@@ -1,6 +1,8 @@
 """The schemas in `crds/` and the types in `capture_api` describe the same objects."""
 
 import itertools
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,6 +155,25 @@ def test_default_of_the_proxy_is_the_default_of_its_fields() -> None:
     proxy = schema_of_crd(TRAFFIC_CAPTURES, "spec")["properties"]["proxy"]
     fields = {name: field["default"] for name, field in proxy["properties"].items()}
     assert proxy["default"] == fields == as_json(encode(Proxy()))
+
+
+def without_descriptions(node: Any) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    """Keep what is checked of a schema."""
+    if isinstance(node, dict):
+        return {k: without_descriptions(v) for k, v in node.items() if k != "description"}
+    return [without_descriptions(item) for item in node] if isinstance(node, list) else node
+
+
+def test_terms_are_checked_alike_wherever_they_stand() -> None:
+    """A schema has no way to say a thing once: its four copies are held together here."""
+    spec = without_descriptions(schema_of_crd(TRAFFIC_CAPTURES, "spec")["properties"])
+    text = re.sub("sources|destinations", "addresses", json.dumps(spec))
+    inbound, outbound = (json.loads(text)[name] for name in ("inbound", "outbound"))
+    term = inbound["properties"]["include"]["items"]
+    assert inbound["properties"]["exclude"]["items"] == term
+    assert outbound["properties"]["include"]["items"] == term
+    assert outbound["properties"]["exclude"]["items"] == term
+    assert outbound["x-kubernetes-validations"] == inbound["x-kubernetes-validations"]
 
 
 @pytest.mark.parametrize("plural", FILES)
