@@ -1,0 +1,99 @@
+"""Messages to and from the broker survive the stream."""
+
+import socket
+import threading
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capture_agent.broker import serve
+from capture_agent.broker_protocol import (
+    LENGTH_SIZE,
+    Chain,
+    Chains,
+    Done,
+    Execute,
+    Executed,
+    LegacyTables,
+    ListChains,
+    Listener,
+    Listeners,
+    ListLegacyTables,
+    ListListeners,
+    Refusal,
+    Refused,
+    Reply,
+    Request,
+    body_length,
+    decode_reply,
+    decode_request,
+    frame,
+)
+from capture_agent.sandboxes import Sandbox
+from capture_api.node_captures import NetnsIdentity
+from unit.capture_agent.captures import SANDBOX
+
+numbers = st.integers(0, 2**32)
+sandboxes = st.builds(
+    Sandbox,
+    pod_uid=st.text(),
+    pid=numbers,
+    start_time=numbers,
+    netns=st.builds(NetnsIdentity, device=numbers, inode=numbers),
+    pod_ips=st.lists(st.text(), max_size=2).map(tuple),
+)
+steps = st.one_of(
+    st.builds(Execute, argv=st.lists(st.text(), max_size=3).map(tuple), stdin=st.text()),
+    st.builds(ListChains, family=numbers),
+    st.builds(ListLegacyTables, family=numbers),
+    st.builds(ListListeners),
+)
+requests = st.builds(Request, sandbox=sandboxes, steps=st.lists(steps, max_size=4).map(tuple))
+results = st.one_of(
+    st.builds(Executed, returncode=numbers, stdout=st.text(), stderr=st.text()),
+    st.builds(Chains, st.lists(st.builds(Chain, st.text(), st.text()), max_size=2).map(tuple)),
+    st.builds(LegacyTables, st.lists(st.text(), max_size=2).map(tuple)),
+    st.builds(Listeners, st.lists(st.builds(Listener, st.text(), numbers), max_size=2).map(tuple)),
+)
+replies = st.one_of(
+    st.builds(Done, st.lists(results, max_size=4).map(tuple)),
+    st.builds(Refused, st.sampled_from(Refusal), st.text()),
+)
+
+
+@given(requests)
+def test_a_request_survives_the_stream(request: Request) -> None:
+    """A frame is the length of what follows, and that."""
+    framed = frame(request)
+    assert body_length(framed[:LENGTH_SIZE]) == len(framed) - LENGTH_SIZE
+    assert decode_request(framed[LENGTH_SIZE:]) == request
+
+
+@given(replies)
+def test_a_reply_survives_the_stream(reply: Reply) -> None:
+    """Every kind of result and of refusal."""
+    assert decode_reply(frame(reply)[LENGTH_SIZE:]) == reply
+
+
+def _receive(stream: socket.socket) -> Reply:
+    with stream.makefile("rb") as file:
+        return decode_reply(file.read(body_length(file.read(LENGTH_SIZE))))
+
+
+def test_a_request_in_pieces_larger_than_any_buffer_is_answered() -> None:
+    """And the broker ends when the stream does, in the middle of a request or not."""
+    ours, brokers = socket.socketpair()
+    gone = Sandbox(pod_uid="x", pid=2**22 + 1, start_time=1, netns=SANDBOX.netns)
+    large = frame(Request(gone, (Execute(("true",), "x" * 4_000_000),)))
+    broker = threading.Thread(target=serve, args=(brokers, SANDBOX.netns))
+    with ours, brokers:
+        broker.start()
+        for start in range(0, len(large), 100_003):
+            ours.sendall(large[start : start + 100_003])
+        reply = _receive(ours)
+        ours.sendall(large[:1000])
+        ours.shutdown(socket.SHUT_RDWR)
+        broker.join(10)
+    assert isinstance(reply, Refused)
+    assert reply.refusal is Refusal.SANDBOX_GONE
+    assert not broker.is_alive()

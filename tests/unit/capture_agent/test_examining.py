@@ -1,0 +1,235 @@
+"""A look at a pod ends in a finding about it, whatever happens."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from capture_agent.broker_client import BrokerLostError, SandboxRefusedError
+from capture_agent.broker_protocol import Listener, Refusal
+from capture_agent.desired import Programs
+from capture_agent.examining import Examiner
+from capture_agent.fake_backend import FakeBackend
+from capture_agent.journal import Journal
+from capture_agent.nat_backends import NatView
+from capture_agent.processes import Process
+from capture_agent.reconciling import Reconciler
+from capture_agent.records import PodRecord
+from capture_agent.sandbox_finder import SandboxFinder
+from capture_agent.sandboxes import Sandbox
+from capture_api.capture_programs import CaptureProgram, CaptureProgramSpec
+from capture_api.meta import ObjectMeta
+from capture_api.node_captures import NetnsIdentity, PodState
+from capture_api.wire import encode
+from unit.capture_agent.captures import (
+    CAPTURE_UID,
+    POD_UID,
+    SANDBOX,
+    dispatched,
+    program_spec,
+    record,
+    ref,
+)
+
+HOST = NetnsIdentity(device=4, inode=1)
+IN_POD = Process(pid=1, start_time=1, pod_uid=POD_UID, netns=SANDBOX.netns)
+ON_HOST = Process(pid=1, start_time=1, pod_uid=POD_UID, netns=HOST)
+
+
+class Backend(FakeBackend):
+    """Fails to read on demand."""
+
+    failure: Exception | None = None
+
+    async def observe(self, sandbox: Sandbox) -> NatView:
+        """Fail, or read."""
+        if self.failure:
+            raise self.failure
+        return await super().observe(sandbox)
+
+
+class Node:
+    """A node with one pod, whose proxy listens everywhere."""
+
+    def __init__(self, directory: Path, programs: Programs, *processes: Process) -> None:
+        self.backend = Backend()
+        self.processes: Sequence[Process] = processes
+        self.scans = 0
+        self.listening: Sequence[Listener] | Exception = (Listener("::", 15001),)
+        self.now = 0.0
+        self.examiner = Examiner(
+            reconciler=Reconciler(
+                self.backend,
+                Journal(directory / "journal.json", "boot"),
+                lambda: self.now,
+                lambda: "now",
+            ),
+            finder=SandboxFinder(self.scan, HOST, lambda: self.now, lambda _: None),
+            listeners=self.listeners,
+            programs=programs,
+        )
+
+    def scan(self) -> Sequence[Process]:
+        """List the processes of pods."""
+        self.scans += 1
+        return self.processes
+
+    async def listeners(self, _: Sandbox) -> tuple[Listener, ...]:
+        """List who listens, or fail to."""
+        if isinstance(self.listening, Exception):
+            raise self.listening
+        return tuple(self.listening)
+
+    async def examine(self, before: PodRecord) -> PodRecord:
+        """Look, long after the last look."""
+        self.now += 100
+        return await self.examiner.examine(before)
+
+
+def programs(
+    spec: CaptureProgramSpec | None = None, **changes: object
+) -> dict[tuple[str, str], CaptureProgram]:
+    """Keep one CaptureProgram, with raw fields changed."""
+    meta = ObjectMeta(name="web", uid="p", namespace="demo")
+    raw = {**encode(spec or program_spec()), **changes}
+    return {("demo", "web"): CaptureProgram(metadata=meta, spec=raw)}
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    """A node where all is well."""
+    return Node(tmp_path, programs(), IN_POD)
+
+
+async def test_a_pod_where_all_is_well(node: Node) -> None:
+    """Programmed, and somebody listens."""
+    after = await node.examine(record())
+    assert after.finding.state is PodState.PROGRAMMED
+    assert after.ports_not_listening == ()
+
+
+async def test_nobody_listens_on_the_redirect_port(node: Node) -> None:
+    """The first mistake everybody makes; and when it is mended, it is gone."""
+    node.listening = ()
+    after = await node.examine(record())
+    assert after.finding.state is PodState.PROGRAMMED
+    assert after.ports_not_listening == (15001,)
+    node.listening = (Listener("0.0.0.0", 15001),)  # noqa: S104 - nothing is bound
+    assert (await node.examine(after)).ports_not_listening == ()
+
+
+async def test_a_pod_without_an_address_waits(node: Node) -> None:
+    """Nothing could tell its network namespace for the right one."""
+    before = replace(record(), pod=replace(record().pod, pod_ips=()))
+    after = await node.examine(before)
+    assert (after.finding.state, after.finding.reason) == (PodState.PENDING, "NoPodIP")
+    assert node.scans == 0
+
+
+@pytest.mark.parametrize("processes", [(), (ON_HOST,)])
+@pytest.mark.parametrize("to", [ref(), None])
+async def test_a_pod_without_a_sandbox_waits(
+    node: Node, processes: tuple[Process, ...], to: object
+) -> None:
+    """Also with processes on the host network: that is a moment of a start, or CRI-O's conmon."""
+    node.processes = processes
+    before = replace(record(), pod=dispatched(to))  # type: ignore[arg-type]
+    after = await node.examine(before)
+    assert (after.finding.state, after.finding.reason) == (PodState.PENDING, "SandboxNotFound")
+    node.processes = (IN_POD,)
+    after = await node.examine(after)
+    assert after.finding.state is PodState.PROGRAMMED
+
+
+async def test_a_pod_on_the_host_network_is_not_even_looked_for(node: Node) -> None:
+    """Its spec says it."""
+    before = replace(record(), pod=dispatched(ref(), host_network=True))
+    after = await node.examine(before)
+    assert (after.finding.state, after.finding.reason) == (PodState.NOT_APPLICABLE, "HostNetwork")
+    assert (node.scans, node.backend.writes) == (0, 0)
+
+
+async def test_a_pod_of_no_capture_is_freed(node: Node) -> None:
+    """What was there of ours goes."""
+    held = await node.examine(record())
+    after = await node.examine(replace(held, pod=dispatched(None)))
+    assert after.held_by == ""
+    assert after.is_released
+    assert not node.backend.tables[SANDBOX.key].rules("ISTIO_OUTPUT")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "state"),
+    [
+        (Refusal.SANDBOX_GONE, PodState.PENDING),
+        (Refusal.SANDBOX_CHANGED, PodState.PENDING),
+        (Refusal.ADDRESS_MISSING, PodState.PENDING),
+        (Refusal.HOST_NETWORK, PodState.NOT_APPLICABLE),
+    ],
+)
+async def test_a_refused_sandbox_is_looked_for_again(
+    node: Node, refusal: Refusal, state: PodState
+) -> None:
+    """The next look begins with a scan."""
+    node.backend.failure = SandboxRefusedError(refusal, "why")
+    after = await node.examine(record())
+    assert (after.finding.state, after.finding.reason) == (state, refusal)
+    node.backend.failure = None
+    after = await node.examine(after)
+    assert after.finding.state is PodState.PROGRAMMED
+    assert node.scans == 2
+
+
+async def test_a_step_that_fails_is_no_reason_to_scan(node: Node) -> None:
+    """The sandbox is the right one."""
+    node.backend.failure = SandboxRefusedError(Refusal.STEP_FAILED, "why")
+    after = await node.examine(record())
+    assert (after.finding.state, after.finding.reason) == (PodState.FAILED, "StepFailed")
+    await node.examine(after)
+    assert node.scans == 1
+
+
+async def test_a_surprise_stays_in_the_record_of_its_pod(node: Node) -> None:
+    """It is logged with its traceback, and the loop goes on."""
+    node.backend.failure = ZeroDivisionError()
+    after = await node.examine(record())
+    assert (after.finding.state, after.finding.reason) == (PodState.FAILED, "InternalError")
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (BrokerLostError("why"), "BrokerLost"),
+        (SandboxRefusedError(Refusal.SANDBOX_GONE, "why"), "SandboxGone"),
+    ],
+)
+async def test_failing_to_see_who_listens_undoes_nothing(
+    node: Node, failure: Exception, reason: str
+) -> None:
+    """The program is in the pod, and the capture holds it."""
+    node.listening = failure
+    after = await node.examine(record())
+    assert after.finding.reason == reason
+    assert after.held_by == CAPTURE_UID
+    assert after.held_hash == program_spec().hash
+
+
+async def test_an_agent_that_is_too_old_enforces_what_it_knows_and_says_so(tmp_path: Path) -> None:
+    """What it does not know it does not touch."""
+    known = programs()
+    node = Node(tmp_path, known, IN_POD)
+    before = await node.examine(record())
+    known |= programs(schemaVersion=2)
+    after = await node.examine(before)
+    assert (after.finding.state, after.finding.reason) == (PodState.PROGRAMMED, "AgentTooOld")
+    fresh = await node.examine(record())
+    assert (fresh.finding.state, fresh.finding.reason) == (PodState.PENDING, "AgentTooOld")
+
+
+async def test_a_program_that_cannot_be_read_leaves_the_rules_alone(tmp_path: Path) -> None:
+    """It is Stalled by itself."""
+    node = Node(tmp_path, programs(program="nonsense"), IN_POD)
+    after = await node.examine(record())
+    assert (after.finding.state, after.finding.reason) == (PodState.PENDING, "ProgramMalformed")
+    assert (node.scans, node.backend.writes) == (0, 0)

@@ -1,0 +1,120 @@
+"""A pod's sandbox is where its oldest process outside of the host's network namespace is."""
+
+from collections.abc import Iterable
+
+from capture_agent.processes import Process
+from capture_agent.sandbox_finder import SCAN_LIFETIME, SandboxFinder
+from capture_agent.sandboxes import find_sandboxes
+from capture_api.node_captures import DispatchedPod, NetnsIdentity
+
+HOST = NetnsIdentity(device=4, inode=1)
+PODS = NetnsIdentity(device=4, inode=2)
+UNSHARED = NetnsIdentity(device=4, inode=3)
+
+
+def process(pid: int, start_time: int, netns: NetnsIdentity, pod_uid: str = "a") -> Process:
+    """Make a process of a pod."""
+    return Process(pid=pid, start_time=start_time, pod_uid=pod_uid, netns=netns)
+
+
+def test_the_oldest_process_leads_to_the_sandbox() -> None:
+    """A younger one may have moved itself elsewhere; a PID says nothing about age."""
+    found = find_sandboxes([process(10, 200, UNSHARED), process(900, 100, PODS)], HOST)
+    assert (found["a"].pid, found["a"].start_time, found["a"].netns) == (900, 100, PODS)
+
+
+def test_of_two_processes_of_one_tick_the_lower_pid_counts() -> None:
+    """PIDs are given out in order; a wrap within a hundredth of a second is not."""
+    found = find_sandboxes([process(11, 100, UNSHARED), process(10, 100, PODS)], HOST)
+    assert found["a"].pid == 10
+
+
+def test_an_older_process_on_the_host_network_is_not_the_sandbox() -> None:
+    """CRI-O's conmon is one when it lives in the pod's cgroup."""
+    found = find_sandboxes([process(10, 50, HOST), process(11, 100, PODS)], HOST)
+    assert found["a"].netns == PODS
+
+
+def test_a_pod_with_processes_on_the_host_network_only_has_no_sandbox() -> None:
+    """It may be a moment in a container's start, so it is looked for again."""
+    assert find_sandboxes([process(10, 100, HOST)], HOST) == {}
+
+
+def test_each_pod_has_its_own() -> None:
+    """Processes are sorted by the pod they belong to."""
+    found = find_sandboxes([process(1, 1, PODS, "a"), process(2, 2, UNSHARED, "b")], HOST)
+    assert {uid: sandbox.netns for uid, sandbox in found.items()} == {"a": PODS, "b": UNSHARED}
+
+
+def test_the_key_tells_sandboxes_of_one_pod_apart() -> None:
+    """The journal of a replaced sandbox says nothing about its successor."""
+    one = find_sandboxes([process(1, 1, PODS)], HOST)["a"]
+    other = find_sandboxes([process(1, 1, UNSHARED)], HOST)["a"]
+    assert one.key != other.key
+
+
+class Node:
+    """A node whose processes change, and which counts how often it is scanned."""
+
+    def __init__(self) -> None:
+        self.processes: list[Process] = []
+        self.scans = 0
+        self.seen: frozenset[str] = frozenset()
+        self.now = 0.0
+        self.finder = SandboxFinder(self.scan, HOST, lambda: self.now, self.remember)
+
+    def scan(self) -> Iterable[Process]:
+        """List the processes."""
+        self.scans += 1
+        return list(self.processes)
+
+    def remember(self, keys: frozenset[str]) -> None:
+        """Take the keys of all sandboxes that a scan has seen."""
+        self.seen = keys
+
+
+def pod(uid: str) -> DispatchedPod:
+    """Dispatch a pod."""
+    return DispatchedPod(uid=uid, namespace="demo", name=uid, pod_ips=("10.0.0.1",))
+
+
+async def test_a_found_sandbox_claims_the_dispatched_addresses() -> None:
+    """The scan knows none."""
+    node = Node()
+    node.processes = [process(1, 1, PODS)]
+    sandbox = await node.finder.find(pod("a"))
+    assert sandbox is not None
+    assert sandbox.pod_ips == ("10.0.0.1",)
+    assert node.seen == {sandbox.key}
+
+
+async def test_one_scan_answers_for_all_pods_of_a_moment() -> None:
+    """Also for those that are not there."""
+    node = Node()
+    node.processes = [process(1, 1, PODS, "a"), process(2, 1, PODS, "b")]
+    for uid in ("a", "b", "missing", "missing too"):
+        await node.finder.find(pod(uid))
+    assert node.scans == 1
+
+
+async def test_a_pod_that_was_not_found_is_looked_for_again() -> None:
+    """Once the scan is too old to answer."""
+    node = Node()
+    assert await node.finder.find(pod("a")) is None
+    node.processes = [process(1, 1, PODS)]
+    assert await node.finder.find(pod("a")) is None
+    node.now = SCAN_LIFETIME
+    assert await node.finder.find(pod("a")) is not None
+
+
+async def test_a_forgotten_sandbox_is_looked_for_again() -> None:
+    """The broker said that it is gone, or another one."""
+    node = Node()
+    node.processes = [process(1, 1, PODS)]
+    await node.finder.find(pod("a"))
+    node.processes = [process(2, 2, UNSHARED)]
+    node.finder.forget("a")
+    node.now = SCAN_LIFETIME
+    sandbox = await node.finder.find(pod("a"))
+    assert sandbox is not None
+    assert sandbox.netns == UNSHARED
