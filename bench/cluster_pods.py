@@ -1,0 +1,90 @@
+"""Real pods on the local node for measurements, and ways to reach into them from the node."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from local_cluster import access
+
+NAMESPACE = "bench"
+IMAGE = "localhost/pause:1"
+
+
+@dataclass(frozen=True, slots=True)
+class BenchCluster:
+    """kubectl in the bench's namespace, and root on the node."""
+
+    cluster: access.Cluster
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl and return its output."""
+        place = ["--kubeconfig", str(self.cluster.kubeconfig), "--namespace", NAMESPACE]
+        done = subprocess.run(
+            [self.cluster.kubectl, *place, *arguments],
+            input=stdin,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    def on_node(self, *argv: str, stdin: str | None = None) -> str:
+        """Run a command as root on the node and return its output."""
+        done = subprocess.run(
+            access.nsenter_node(argv), input=stdin, stdout=subprocess.PIPE, text=True, check=True
+        )
+        return done.stdout
+
+    @contextmanager
+    def running_pods(self, count: int) -> Iterator[list[int]]:
+        """Run pods labelled app=bench for the block; give the PID, on the node, of each."""
+        self._remove()
+        self.kubectl("create", "namespace", NAMESPACE)
+        try:
+            manifest = {
+                "apiVersion": "v1",
+                "kind": "List",
+                "items": [_pod(i) for i in range(count)],
+            }
+            self.kubectl("apply", "--filename=-", stdin=json.dumps(manifest))
+            ready = ("--for=condition=Ready", "--timeout=5m")
+            self.kubectl("wait", "pod", "--selector=app=bench", *ready)
+            yield self._pids()
+        finally:
+            self._remove()
+
+    def _remove(self) -> None:
+        self.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=3m")
+
+    def _pids(self) -> list[int]:
+        listed = json.loads(self.kubectl("get", "pods", "--output=json"))["items"]
+        uids = {uid for pod in listed for uid in _spellings(pod["metadata"]["uid"])}
+        found = self.on_node(
+            "sh", "-c", "grep -oE 'pod[0-9a-f_-]{36}' -m1 /proc/[0-9]*/cgroup || true"
+        )
+        by_uid = {}
+        for line in found.splitlines():
+            path, _, name = line.partition(":")
+            if name.removeprefix("pod") in uids:
+                by_uid[name] = int(path.split("/")[2])
+        return list(by_uid.values())
+
+
+def _spellings(uid: str) -> tuple[str, str]:
+    return uid, uid.replace("-", "_")
+
+
+def _pod(number: int) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": f"pod-{number}", "labels": {"app": "bench"}},
+        "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": False,
+            "containers": [{"name": "pause", "image": IMAGE}],
+        },
+    }
