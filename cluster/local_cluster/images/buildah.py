@@ -44,14 +44,14 @@ def remove_other_tags(image: str) -> None:
 
 def _policy() -> Sequence[str]:
     path = _folder() / "policy.json"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(POLICY)
+    path.write_text(POLICY)
     return ("--signature-policy", str(path))
 
 
 def _folder() -> Path:
-    return cache_root() / "buildah"
+    folder = cache_root() / "buildah"
+    folder.mkdir(parents=True, exist_ok=True)  # by the user, before root has the first word in it
+    return folder
 
 
 def _buildah(command: str, *arguments: str | Path) -> str:
