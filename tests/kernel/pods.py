@@ -14,13 +14,31 @@ _UNIFIED = Path("/sys/fs/cgroup/unified")
 CGROUPS = (_UNIFIED if _UNIFIED.exists() else Path("/sys/fs/cgroup")) / "traffic-capture-tests"
 ADDRESS = "10.9.8.7"
 
+QUIET = "exec cat"
+"""A pod's process that does nothing but echo."""
+MOVING = "read line; echo $line; read line; exec unshare --net cat"
+"""One that moves itself to a network namespace of its own after it was told something once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pod:
     """A process that looks like the sandbox of a pod."""
 
     uid: str
-    pid: int
+    process: subprocess.Popen[str]
+
+    @property
+    def pid(self) -> int:
+        """PID of the pod's process."""
+        return self.process.pid
+
+    def tell(self, line: str) -> None:
+        """Send a line to the pod's process and wait until it is echoed."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == f"{line}\n"
 
     def sandbox(self, *pod_ips: str) -> Sandbox:
         """Claim what is true of this pod; by default its address too."""
@@ -41,34 +59,37 @@ class Pod:
             input=stdin,
             capture_output=True,
             text=True,
-            check=True,
+            errors="backslashreplace",
+            check=False,
         )
+        assert done.returncode == 0, f"{argv}: {done.stderr}"
         return done.stdout
+
+    def kill(self) -> None:
+        """End the pod."""
+        self.process.kill()
+        self.process.wait()
 
 
 @contextlib.contextmanager
-def started_pod(*, own_netns: bool = True) -> Iterator[Pod]:
+def started_pod(script: str = QUIET, *, own_netns: bool = True) -> Iterator[Pod]:
     """Start a pod for the block: in a network namespace of its own, or in the host's."""
     uid = str(uuid.uuid4())
     cgroup = CGROUPS / "kubepods" / f"pod{uid}" / "c1"
     cgroup.mkdir(parents=True)
-    # `cat` ends when its input does, and says by its echo that it runs.
-    argv = ["unshare", "--net", "cat"] if own_netns else ["cat"]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin
-        assert process.stdout
-        process.stdin.write(b"up\n")
-        process.stdin.flush()
-        assert process.stdout.readline() == b"up\n"
-        (cgroup / "cgroup.procs").write_text(str(process.pid))
-        pod = Pod(uid, process.pid)
-        if own_netns:
-            pod.run("ip", "link", "set", "lo", "up")
-            pod.run("ip", "address", "add", f"{ADDRESS}/32", "dev", "lo")
+    argv = [*(["unshare", "--net"] if own_netns else []), "sh", "-c", script]
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        pod = Pod(uid, process)
         try:
+            pod.tell("up")
+            (cgroup / "cgroup.procs").write_text(str(process.pid))
+            if own_netns:
+                pod.run("ip", "link", "set", "lo", "up")
+                pod.run("ip", "address", "add", f"{ADDRESS}/32", "dev", "lo")
             yield pod
         finally:
-            process.kill()
-            process.wait()
+            pod.kill()
             cgroup.rmdir()
             cgroup.parent.rmdir()
