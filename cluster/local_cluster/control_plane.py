@@ -1,6 +1,6 @@
 """The control plane's parts and how each is started."""
 
-from local_cluster.inside import BIN, CONTROL_PLANE
+from local_cluster.inside import BIN, CONTROL_PLANE, VOLUME_PLUGINS
 from local_cluster.node import API_PORT, SERVICE_NETWORK, Node
 from local_cluster.parts import Part, flags
 
@@ -53,6 +53,7 @@ def controller_manager() -> Part:
         service_account_private_key_file=CONTROL_PLANE / "service-account.key",
         use_service_account_credentials=True,
         leader_elect=False,
+        flex_volume_plugin_dir=VOLUME_PLUGINS,
     )
     return Part("kube-controller-manager", (f"{BIN}/kube-controller-manager", *options))
 

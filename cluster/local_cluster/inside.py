@@ -16,5 +16,7 @@ LOG = NODE / "log"
 CONTAINERD_SOCKET = Path("/run/containerd/containerd.sock")
 NRI_SOCKET = Path("/run/nri/nri.sock")
 KUBELET_ROOT = Path("/var/lib/kubelet")
+VOLUME_PLUGINS = KUBELET_ROOT / "volume-plugins"
+"""The default is below /usr, which is the host's."""
 CNI_PLUGINS = Path("/usr/lib/cni")
 """Where Debian's and Ubuntu's containernetworking-plugins puts them."""

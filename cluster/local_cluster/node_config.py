@@ -9,8 +9,8 @@ from local_cluster.inside import (
     CONTAINERD_SOCKET,
     CONTROL_PLANE,
     ETC,
-    KUBELET_ROOT,
     NRI_SOCKET,
+    VOLUME_PLUGINS,
 )
 from local_cluster.node import DNS_SERVICE_ADDRESS, Node
 
@@ -101,6 +101,6 @@ def kubelet_json(node: Node) -> str:
         "maxPods": 250,
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {"memory.available": "100Mi", **dict.fromkeys(disks, "0%")},
-        "volumePluginDir": f"{KUBELET_ROOT}/volume-plugins",
+        "volumePluginDir": str(VOLUME_PLUGINS),
     }
     return json.dumps(configuration, indent=2)
