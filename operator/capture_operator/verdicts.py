@@ -68,7 +68,7 @@ def _ready_by_pods(view: CaptureView, contested: Sequence[PodStanding]) -> _Foun
         # Nothing was looked at yet: no evidence for True, and no reason to take a True back.
         status = "True" if _was_ready(view) else "False"
         return "Ready", status, "Pending", f"{len(contested)} pods are in their first seconds"
-    return "Ready", "True", "AllProgrammed", "the rules of every pod are as they should be"
+    return "Ready", "True", "AllProgrammed", "every pod older than 10 s is programmed"
 
 
 def _is(item: PodStanding, reason: str) -> bool:
