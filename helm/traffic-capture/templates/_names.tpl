@@ -22,3 +22,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
+
+{{/* Where nothing is captured, as a JSON list: the release's own namespace always. */}}
+{{- define "traffic-capture.excludedNamespaces" -}}
+{{- append .Values.excludedNamespaces .Release.Namespace | uniq | toJson -}}
+{{- end }}

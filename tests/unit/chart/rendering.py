@@ -64,7 +64,9 @@ class Rendered:
         return found
 
 
-def render(values: Object = EMPTY, *, release: str = RELEASE) -> Rendered:
+def render(
+    values: Object = EMPTY, *, release: str = RELEASE, namespace: str = NAMESPACE
+) -> Rendered:
     """Render the chart with these values over its own, and an image.
 
     Raises:
@@ -75,7 +77,7 @@ def render(values: Object = EMPTY, *, release: str = RELEASE) -> Rendered:
         "template",
         release,
         str(CHART),
-        f"--namespace={NAMESPACE}",
+        f"--namespace={namespace}",
         *(f"--set-json={name}={json.dumps(value)}" for name, value in given.items()),
     )
     return Rendered(tuple(found for found in yaml.safe_load_all(text) if found))
