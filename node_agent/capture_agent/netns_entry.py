@@ -18,6 +18,7 @@ import os
 import select
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from capture_agent.broker_protocol import Refusal
 from capture_agent.processes import PROC, netns_identity, read_process
@@ -46,28 +47,41 @@ def entered(sandbox: Sandbox, host: NetnsIdentity) -> Iterator[None]:
     Raises:
         RefusedError: the sandbox is not what it is claimed to be; the body did not run.
     """
-    with _opened(_OWN_NETNS) as home, _verified_netns(sandbox, host) as netns:
+    with _OWN_NETNS.open("rb") as home, _verified_netns(sandbox, host) as netns:
         _setns(netns)
         try:
             yield
         finally:
-            _return(home)
+            _return(home.fileno())
 
 
 @contextlib.contextmanager
 def _verified_netns(sandbox: Sandbox, host: NetnsIdentity) -> Iterator[int]:
+    with _pinned(sandbox) as pidfd, _netns_of(sandbox, pidfd) as netns:
+        _verify(sandbox, host, netns.fileno(), pidfd)
+        yield netns.fileno()
+
+
+@contextlib.contextmanager
+def _pinned(sandbox: Sandbox) -> Iterator[int]:
     try:
         pidfd = os.pidfd_open(sandbox.pid)
     except ProcessLookupError as error:
         raise _gone(sandbox) from error
     try:
-        with _opened(PROC / str(sandbox.pid) / "ns" / "net") as netns:
-            _verify(sandbox, host, netns, pidfd)
-            yield netns
-    except FileNotFoundError as error:
-        raise _gone(sandbox) from error
+        yield pidfd
     finally:
         os.close(pidfd)
+
+
+def _netns_of(sandbox: Sandbox, pidfd: int) -> BinaryIO:
+    try:
+        return (PROC / str(sandbox.pid) / "ns" / "net").open("rb")
+    except OSError as error:
+        # ENOENT, ESRCH or EACCES, depending on how far its end has come.
+        if _has_ended(pidfd):
+            raise _gone(sandbox) from error
+        raise
 
 
 def _verify(sandbox: Sandbox, host: NetnsIdentity, netns: int, pidfd: int) -> None:
@@ -97,15 +111,6 @@ def _has_ended(pidfd: int) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(0))
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def _setns(netns: int) -> None:
