@@ -69,6 +69,17 @@ class KubernetesApi:
             content_type="application/json-patch+json",
         )
 
+    async def delete(self, resource: Resource, key: ObjectKey) -> None:
+        """Ask for an object's deletion; the operator itself never does, nor may it.
+
+        Raises:
+            NotFoundError: it is gone.
+            ApiError: nothing was asked.
+        """
+        await self._request(
+            "DELETE", f"{_path(resource, key.namespace)}/{quote(key.name, safe='')}"
+        )
+
     async def _request(
         self,
         method: str,

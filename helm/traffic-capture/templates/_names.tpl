@@ -1,7 +1,7 @@
-{{/* The release's name, with the chart's name in it once; room is left for "-node-agent". */}}
+{{/* The release's name, with the chart's name in it once; room is left for "-post-delete". */}}
 {{- define "traffic-capture.fullname" -}}
 {{- $name := ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) (contains .Chart.Name .Release.Name) -}}
-{{- $name | trunc 52 | trimSuffix "-" -}}
+{{- $name | trunc 51 | trimSuffix "-" -}}
 {{- end }}
 
 {{- define "traffic-capture.image" -}}
@@ -26,4 +26,20 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{/* Where nothing is captured, as a JSON list: the release's own namespace always. */}}
 {{- define "traffic-capture.excludedNamespaces" -}}
 {{- append .Values.excludedNamespaces .Release.Namespace | uniq | toJson -}}
+{{- end }}
+
+{{/* The Pod Security level `restricted`, for everything but the agent. */}}
+{{- define "traffic-capture.restrictedPod" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "traffic-capture.restrictedContainer" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
 {{- end }}

@@ -33,7 +33,7 @@ def test_every_policy_is_bound_and_denies(chart: Rendered) -> None:
     bindings = chart.of_kind(f"{POLICY}Binding")
     bound = {found["spec"]["policyName"]: found["spec"]["validationActions"] for found in bindings}
     names = {found["metadata"]["name"] for found in chart.of_kind(POLICY)}
-    assert bound == dict.fromkeys(names, ["Deny", "Audit"])
+    assert bound == {name: ["Deny", "Audit"] for name in names}
 
 
 @pytest.mark.parametrize(

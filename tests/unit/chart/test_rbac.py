@@ -20,6 +20,10 @@ AGENT = {
     (OURS, "nodecaptures/status"): {"update"},
     (OURS, "captureprograms"): FOLLOW,
 }
+UNINSTALL = {
+    (OURS, "trafficcaptures"): {"list", "delete", "patch"},
+    (OURS, "nodecaptures"): {"list", "delete"},
+}
 VIEW = {(OURS, "trafficcaptures"): READ, (OURS, "captureprograms"): READ}
 
 Grants = dict[tuple[str, str], set[str]]
@@ -46,6 +50,13 @@ def test_the_agent_reads_dispatch_and_writes_evidence(chart: Rendered) -> None:
     assert grants(chart.one("ClusterRole", "-node-agent")) == AGENT
 
 
+def test_who_uninstalls_may_delete_what_is_ours(chart: Rendered) -> None:
+    """And exists only while a release is being deleted."""
+    role = chart.one("ClusterRole", "-uninstall")
+    assert grants(role) == UNINSTALL
+    assert role["metadata"]["annotations"]["helm.sh/hook"] == "pre-delete,post-delete"
+
+
 def test_viewers_of_a_namespace_see_its_captures(chart: Rendered) -> None:
     """Reading is aggregated to `view`, for namespaced kinds."""
     role = chart.one("ClusterRole", "-view")
@@ -60,7 +71,7 @@ def test_nobody_gets_to_write_captures(chart: Rendered) -> None:
 
 
 def test_each_role_is_bound_to_its_own_account_alone(chart: Rendered) -> None:
-    """One binding for each of the two programs, and none for anybody else."""
+    """One binding for each of the programs, and none for anybody else."""
     bound = {
         binding["roleRef"]["name"]: [
             (subject["kind"], subject["namespace"], subject["name"])
@@ -72,7 +83,7 @@ def test_each_role_is_bound_to_its_own_account_alone(chart: Rendered) -> None:
         f"traffic-capture-{component}": [
             ("ServiceAccount", NAMESPACE, f"traffic-capture-{component}")
         ]
-        for component in ("operator", "node-agent")
+        for component in ("operator", "node-agent", "uninstall")
     }
     assert not chart.of_kind("Role")
     assert not chart.of_kind("RoleBinding")
