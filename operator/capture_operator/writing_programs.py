@@ -106,8 +106,7 @@ class ProgramWriter:
             )
         except NotFoundError:
             return  # it is gone, and the watch says so
-        if finalizers or not capture.deleting:
-            self._intake.put(CAPTURES, written)
+        self._intake.put(CAPTURES, written)
 
     async def _write(self, key: ObjectKey, capture: Capture, wanted: CaptureProgramSpec) -> None:
         held = self._store.programs.get(key)

@@ -243,7 +243,7 @@ def test_a_pod_without_a_network_does_not_matter_yet() -> None:
     [
         evidence("a", about=ref(program="other")),
         evidence("a", about=ref("other")),
-        evidence("a", PodState.FAILED, about=ref("other")),
+        evidence("a", PodState.FAILED, about=ref("other", generation=2)),
         evidence("a", PodState.FAILED, about=ref(generation=1)),
     ],
     ids=["another hash", "another capture", "failed for another", "failed an earlier generation"],
@@ -388,6 +388,13 @@ def test_drift_reported_for_another_tenant_does_not_count() -> None:
     """A pod of another namespace can't belong to the capture."""
     foreign = msgspec.structs.replace(evidence("a", namespace="other"), drift_detected=9)
     totals = drift_totals("uid-web", "demo", [with_evidence(foreign)], DriftCounts())
+    assert totals.detected == 0
+
+
+def test_drift_of_a_pod_that_was_not_dispatched_does_not_count() -> None:
+    """A node speaks only of what it was told to do."""
+    drifted = msgspec.structs.replace(evidence("a"), drift_detected=9)
+    totals = drift_totals("uid-web", "demo", [report(found=(drifted,))], DriftCounts())
     assert totals.detected == 0
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from capture_api.names import FINALIZER
+from capture_api.node_captures import DispatchedPod, NodeCaptureSpec, ProgramRef
 from capture_operator.api import ApiError
 from capture_operator.resources import (
     CAPTURES,
@@ -13,9 +14,11 @@ from capture_operator.resources import (
     NODES,
     PODS,
     PROGRAMS,
+    ObjectKey,
     Resource,
 )
 from capture_operator.times import render_time
+from capture_operator.work import StatusWork
 from unit.capture_operator.objects import raw_agent, raw_capture, raw_node, raw_pod
 from unit.capture_operator.world import World
 
@@ -200,8 +203,43 @@ async def test_a_capture_without_our_finalizer_is_left_alone_when_deleted(world:
     world.server.apply(CAPTURES, raw)
     world.server.delete(CAPTURES, "demo", "web")
     await world.settle()
+    world.report()
+    await world.settle()
     finalizers = world.server.get(CAPTURES, "demo", "web")["metadata"]["finalizers"]
     assert finalizers == ["example.com/theirs"]
+    assert ("Released", 1) not in world.events()
+
+
+async def test_a_dispatch_on_its_way_holds_a_deleted_capture(world: World) -> None:
+    """Until the answer is there, nobody else can know what the node was told."""
+    world.server.delete(CAPTURES, "demo", "web")
+    await world.settle()
+    program = ProgramRef(name="web", capture_uid=uid_of(world), generation=1, hash="h")
+    late = DispatchedPod(uid="a", namespace="demo", name="a", program=program)
+    world.dispatch.in_flight["node1"] = NodeCaptureSpec(pods=(late,))
+    world.report()
+    await world.settle()
+    assert world.server.exists(CAPTURES, "demo", "web")
+    del world.dispatch.in_flight["node1"]
+    await world.pass_time(1)
+    assert not world.server.exists(CAPTURES, "demo", "web")
+
+
+async def test_a_node_that_comes_back_is_dated_anew(world: World) -> None:
+    """What was known of an earlier node of that name is gone with it."""
+    world.server.delete(PODS, "traffic-capture-system", "agent-node1")
+    world.server.delete(NODES, "", "node1")
+    await world.pass_time(3600)
+    world.server.apply(NODES, raw_node("node1"))
+    await world.settle()
+    assert world.condition("Stalled") == ("False", "Progressing")
+
+
+async def test_a_written_status_is_no_reason_to_dispatch(world: World) -> None:
+    """It changes nothing for any node."""
+    raw = world.server.get(CAPTURES, "demo", "web")
+    world.server.change(CAPTURES, "demo", "web", status=raw["status"] | {"observedGeneration": 0})
+    assert list(world.work) == [StatusWork(ObjectKey("demo", "web"))]
 
 
 async def test_the_finalizer_of_others_survives_ours(world: World) -> None:
