@@ -4,7 +4,6 @@ What happens again is counted in the same Event, which is written at most every 
 told once and best effort: one that can't be posted is logged, and nothing waits for it.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,8 +22,6 @@ FORGET_AFTER: Final = 600.0
 
 _MAX_MESSAGE: Final = 1024
 
-_log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class SeriesKey:
@@ -33,6 +30,9 @@ class SeriesKey:
     capture_uid: str
     type: EventType
     reason: str
+
+    def __str__(self) -> str:
+        return f"{self.reason} of capture {self.capture_uid}"
 
 
 @dataclass(slots=True)

@@ -34,6 +34,9 @@ class ProgramWork:
 
     capture: ObjectKey
 
+    def __str__(self) -> str:
+        return str(self.capture)
+
 
 @dataclass(frozen=True, slots=True)
 class DispatchWork:
@@ -41,12 +44,18 @@ class DispatchWork:
 
     node: str
 
+    def __str__(self) -> str:
+        return self.node
+
 
 @dataclass(frozen=True, slots=True)
 class StatusWork:
     """Bring a capture's status up to date."""
 
     capture: ObjectKey
+
+    def __str__(self) -> str:
+        return str(self.capture)
 
 
 Item = ProgramWork | DispatchWork | StatusWork
