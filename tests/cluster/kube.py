@@ -24,6 +24,8 @@ class Kube:
     kubectl: Path
     kubeconfig: Path
     namespace: str
+    doorway: str = ""
+    """A pod of this namespace to reach others' network namespaces from; else the node's agent."""
 
     def run(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl and return its output; a failure is an assertion with what it said."""
@@ -55,16 +57,16 @@ class Kube:
         return self.in_netns(pod, "iptables", "-t", "nat", *command)
 
     def in_netns(self, pod: str, *command: str, stdin: str | None = None) -> str:
-        """Run a command of the agent's image in a pod's network namespace."""
+        """Run a command of the agent's image in a network namespace of a pod on its node."""
         found = self.get(f"pod/{pod}")
         uid, node = found["metadata"]["uid"], found["spec"]["nodeName"]
-        agent = self.agent(node)
+        door = [self.doorway] if self.doorway else ["-n", SYSTEM, self.agent(node)]
         pattern = f"pod{uid}|pod{uid.replace('-', '_')}"
         script = (
             f"pid=$(grep -lE '{pattern}' /proc/[0-9]*/cgroup 2>/dev/null | head -n 1 | cut -d/ -f3)"
             ' && exec nsenter -t "$pid" -n -- "$@"'
         )
-        argv = ["exec", "-n", SYSTEM, "-i", agent, "--", "sh", "-c", script, "sh", *command]
+        argv = ["exec", "-i", *door, "--", "sh", "-c", script, "sh", *command]
         return self.run(*argv, stdin=stdin)
 
     def agent(self, node: str) -> str:

@@ -1,0 +1,172 @@
+"""The installed release: its own test, an upgrade, and what is left after it was uninstalled."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from cluster.kube import SYSTEM, Kube, eventually
+from cluster.manifests import capture, pod
+from local_cluster.access import Cluster
+from unit.chart.rendering import CHART
+
+RELEASE = "traffic-capture"
+RULES = "-A PREROUTING -p tcp -j ISTIO_INBOUND"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Helm, for the release that `make install` has installed, and the values it gave."""
+
+    cluster: Cluster
+    values: Path
+
+    def helm(self, *arguments: str) -> str:
+        """Run Helm and return all that it said."""
+        place = [f"--kubeconfig={self.cluster.kubeconfig}", f"--namespace={SYSTEM}"]
+        done = subprocess.run(
+            [self.cluster.helm, *place, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def install(self, chart: Path = CHART, *values: str) -> None:
+        """Install or upgrade to a chart, with the values it had and these, until it runs."""
+        given = [f"-f{self.values}", *(f"--set-string={value}" for value in values)]
+        self.helm("upgrade", "--install", "--wait", "--timeout=3m", *given, RELEASE, str(chart))
+
+
+@pytest.fixture
+def release(cluster: Cluster, tmp_path: Path) -> Iterator[Release]:
+    """Leave the release as it was, whatever becomes of it."""
+    release = Release(cluster, tmp_path / "values.yaml")
+    release.values.write_text(release.helm("get", "values", RELEASE, "-o", "yaml"))
+    yield release
+    release.install()
+
+
+@pytest.fixture
+def witness(kube: Kube) -> Kube:
+    """Look into pods' network namespaces from a pod that is no agent."""
+    template = kube.get("daemonset", "-n", SYSTEM)["items"][0]["spec"]["template"]
+    [agent] = template["spec"]["containers"]
+    container = {key: agent[key] for key in ("name", "image", "imagePullPolicy", "securityContext")}
+    container["command"] = ["sleep", "infinity"]
+    kube.apply(pod("witness", hostPID=True, containers=[container]))
+    kube.run("wait", "pod/witness", "--for=condition=Ready", "--timeout=60s")
+    return replace(kube, doorway="witness")
+
+
+def captured(kube: Kube, *names: str) -> None:
+    """Have pods captured, and wait until all are."""
+    for name in names:
+        kube.apply(pod(name, {"app": "web"}))
+    kube.apply(capture("web"))
+    eventually(lambda: kube.get("tcap/web"), lambda seen: programmed(seen) == len(names))
+
+
+def programmed(capture: object) -> int:
+    """Return how many pods a TrafficCapture says are programmed."""
+    assert isinstance(capture, dict)
+    return int(capture.get("status", {}).get("pods", {}).get("programmed", 0))
+
+
+def test_helm_test_sees_a_connection_redirected(release: Release) -> None:
+    """It says so itself, from inside a captured pod."""
+    said = release.helm("test", RELEASE)
+    assert "redirected: a connection to 192.0.2.1 port 80 reached the proxy" in said
+
+
+def test_uninstalling_leaves_no_rule_and_no_object(release: Release, witness: Kube) -> None:
+    """Pods run on without our rules, and nothing of the release is there but its CRDs."""
+    captured(witness, "web")
+    assert RULES in witness.nat("web", "-S")
+    said = release.helm("uninstall", RELEASE, "--wait")
+    assert "every TrafficCapture is deleted, and its rules are gone from the pods" in said
+    assert "-N" not in witness.nat("web", "-S")
+    left = eventually(lambda: objects_of_the_release(witness), lambda left: not left)
+    assert left == []
+    for kind in ("trafficcaptures", "captureprograms", "nodecaptures"):
+        assert witness.get(kind, "-A")["items"] == []
+
+
+def objects_of_the_release(kube: Kube) -> list[str]:
+    """Name everything in the cluster that has the release's label, but for the CRDs."""
+    verbs = kube.run("api-resources", "--verbs=list", "-o", "name").split()
+    kinds = ",".join(kind for kind in verbs if not kind.startswith(("customresourced", "events")))
+    label = f"app.kubernetes.io/instance={RELEASE}"
+    return kube.run("get", kinds, "-A", "-l", label, "-o", "name").split()
+
+
+def test_an_upgrade_rewrites_no_rule(release: Release, witness: Kube, tmp_path: Path) -> None:
+    """From the chart of the commit before: handles of rules are those of before, in every pod."""
+    names = [f"web-{number}" for number in range(10)]
+    # The annotation makes the upgrade replace every agent, whatever else the two charts differ in.
+    release.install(previous_chart(tmp_path), "agent.podAnnotations.chart=previous")
+    captured(witness, *names)
+    before = {name: handles(witness, name) for name in names}
+    assert all(before.values())
+    agents = running_agents(witness)
+    release.install()
+    eventually(lambda: running_agents(witness), lambda now: now and not now & agents)
+    forget_evidence(witness)
+    eventually(lambda: reported(witness), lambda seen: seen == set(names))
+    assert {name: handles(witness, name) for name in names} == before
+
+
+def previous_chart(folder: Path) -> Path:
+    """Extract the chart as it was in the commit before the last change to it."""
+    root = CHART.parents[1]
+    path = str(CHART.relative_to(root))
+    git = ["git", "-C", str(root)]
+    found = subprocess.run(
+        [*git, "log", "--format=%H", "--skip=1", "--max-count=1", "--", path],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    archive = subprocess.run(
+        [*git, "archive", found.stdout.strip(), path], capture_output=True, check=True
+    )
+    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
+    return folder / path
+
+
+def running_agents(kube: Kube) -> set[str]:
+    """Name the agents that there are."""
+    label = "app.kubernetes.io/component=node-agent"
+    return set(kube.run("get", "pods", "-n", SYSTEM, "-l", label, "-o", "name").split())
+
+
+def handles(kube: Kube, name: str) -> list[tuple[str, int]]:
+    """Return chain and kernel handle of every rule of a pod's nat table: new rules, new handles."""
+    listing = json.loads(kube.in_netns(name, "nft", "-j", "-a", "list", "table", "ip", "nat"))
+    rules = (entry["rule"] for entry in listing["nftables"] if "rule" in entry)
+    return [(rule["chain"], rule["handle"]) for rule in rules]
+
+
+def forget_evidence(kube: Kube) -> None:
+    """Erase what agents have reported, so that only what they look at from now on counts."""
+    for found in kube.get("nodecaptures")["items"]:
+        name = found["metadata"]["name"]
+        erased = json.dumps({"status": None})
+        kube.run(
+            "patch", f"nodecapture/{name}", "--subresource=status", "--type=merge", "-p", erased
+        )
+
+
+def reported(kube: Kube) -> set[str]:
+    """Name the pods of the namespace that agents have looked at and found programmed."""
+    return {
+        entry["name"]
+        for found in kube.get("nodecaptures")["items"]
+        for entry in found.get("status", {}).get("pods", ())
+        if entry["namespace"] == kube.namespace and entry["state"] == "Programmed"
+    }
