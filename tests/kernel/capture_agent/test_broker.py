@@ -159,6 +159,18 @@ async def test_a_large_request_and_a_large_answer_pass(broker: Broker, pod: Pod)
     assert result_of(results, Executed).stdout == text
 
 
+@pytest.mark.parametrize("argv", [(), ("a\0b",), ("\N{SNOWMAN}" * 99,)])
+async def test_a_step_that_makes_no_sense_is_a_refusal(
+    broker: Broker, pod: Pod, argv: tuple[str, ...]
+) -> None:
+    """No exception of one pod's request ends the broker of all pods."""
+    with pytest.raises(SandboxRefusedError) as raised:
+        await broker.run(pod.sandbox(), Execute(argv))
+    assert raised.value.refusal is Refusal.STEP_FAILED
+    await broker.run(pod.sandbox(), TRUE)
+    assert broker.starts == 1
+
+
 async def test_a_missing_program_is_a_refusal(broker: Broker, pod: Pod) -> None:
     """With its name; the broker stays."""
     with pytest.raises(SandboxRefusedError, match="no-such-program"):

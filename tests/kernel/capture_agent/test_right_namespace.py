@@ -1,8 +1,10 @@
 """The right namespace or none: claims that are not, or no longer, true are refused untouched."""
 
+import contextlib
 import os
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from msgspec.structs import replace
 
 from capture_agent.broker_client import Broker, SandboxRefusedError
 from capture_agent.broker_protocol import Execute, ListListeners, Refusal
+from capture_agent.netns_entry import RefusedError, _verify
 from capture_agent.processes import netns_of, pod_processes
 from capture_agent.reconciling import Reconciler
 from capture_agent.sandboxes import Sandbox, find_sandboxes
@@ -62,6 +65,19 @@ async def test_a_dead_process_that_nobody_waited_for_leads_nowhere(broker: Broke
         sandbox = pod.sandbox()
         become_zombie(pod)
         assert await refused(broker, sandbox) is Refusal.SANDBOX_GONE
+
+
+def test_what_was_read_under_a_reused_pid_does_not_count(
+    pod: Pod, other_pod: Pod, host: NetnsIdentity
+) -> None:
+    """The pinned process has ended: whatever its PID leads to now is another one's."""
+    pinned = os.pidfd_open(other_pod.pid)
+    other_pod.kill()
+    netns = Path(f"/proc/{pod.pid}/ns/net")
+    with netns.open("rb") as opened, pytest.raises(RefusedError) as raised:
+        _verify(pod.sandbox(), host, opened.fileno(), pinned)
+    os.close(pinned)
+    assert raised.value.refusal is Refusal.SANDBOX_GONE
 
 
 FALSE_CLAIMS: dict[str, Callable[[Sandbox, Sandbox], Sandbox]] = {
@@ -163,28 +179,39 @@ def move_to(cgroup: str, pod: Pod, other: Pod) -> None:
     procs.write_text(str(other.pid))
 
 
+WATCH_CABLE = """
+import socket, struct
+with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as links:
+    links.bind((0, 1))  # RTMGRP_LINK
+    links.settimeout(60)
+    print("watching", flush=True)
+    message = b""
+    while not (b"cable\\0" in message and struct.unpack_from("=IH", message)[1] == 17):  # DELLINK
+        message = links.recv(65536)
+"""
+
+
+@contextlib.contextmanager
+def cable_to_be_gone(pod: Pod) -> Iterator[None]:
+    """Wait at the end of the block until the pod's end of the cable has gone."""
+    argv = ["nsenter", "-t", str(pod.pid), "-n", sys.executable, "-c", WATCH_CABLE]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as watcher:
+        assert watcher.stdout
+        assert watcher.stdout.readline() == "watching\n"
+        yield
+        assert watcher.wait() == 0
+
+
 async def test_a_dead_pods_namespace_is_freed(broker: Broker, other_pod: Pod) -> None:
     """Nobody of ours holds it: its end of a cable goes, and with it the other pod's."""
     with started_pod() as pod:
-        pod.run("ip", "link", "add", "cable", "type", "veth", "peer", "cable", "netns",
-                str(other_pod.pid))  # fmt: skip
+        there = ["type", "veth", "peer", "cable", "netns", str(other_pod.pid)]
+        pod.run("ip", "link", "add", "cable", *there)
         for sandbox in (pod.sandbox(), other_pod.sandbox()):
             await broker.run(sandbox, WRITE, ListListeners())
-        monitor = watch_links(other_pod)
-        with monitor:
+        with cable_to_be_gone(other_pod):
             pod.kill()
-            assert monitor.stdout
-            assert any("Deleted" in line and "cable" in line for line in monitor.stdout)
-            monitor.kill()
-
-
-def watch_links(pod: Pod) -> "subprocess.Popen[str]":
-    """Follow what happens to a pod's network interfaces."""
-    return subprocess.Popen(
-        ["timeout", "30", "nsenter", "-t", str(pod.pid), "-n", "ip", "-o", "monitor", "link"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+        assert await refused(broker, other_pod.sandbox("10.0.0.1")) is Refusal.ADDRESS_MISSING
 
 
 async def test_the_broker_keeps_nothing_open(broker: Broker, pod: Pod) -> None:
