@@ -64,6 +64,12 @@ class Rendered:
         return found
 
 
+def settings(values: Object) -> list[str]:
+    """Return the arguments that give Helm these values, and an image."""
+    given = {"image": {"repository": "localhost/traffic-capture"}, **values}
+    return [f"--set-json={name}={json.dumps(value)}" for name, value in given.items()]
+
+
 def render(
     values: Object = EMPTY, *, release: str = RELEASE, namespace: str = NAMESPACE
 ) -> Rendered:
@@ -72,14 +78,7 @@ def render(
     Raises:
         HelmError: the chart does not accept them.
     """
-    given = {"image": {"repository": "localhost/traffic-capture"}, **values}
-    text = helm(
-        "template",
-        release,
-        str(CHART),
-        f"--namespace={namespace}",
-        *(f"--set-json={name}={json.dumps(value)}" for name, value in given.items()),
-    )
+    text = helm("template", release, str(CHART), f"--namespace={namespace}", *settings(values))
     return Rendered(tuple(found for found in yaml.safe_load_all(text) if found))
 
 
