@@ -54,6 +54,12 @@ def ports(count: int, first: int = 20000) -> list[str]:
     return [str(first + number) for number in range(count)]
 
 
+def product(port_count: int, network_count: int) -> Spec:
+    """Build an outbound term of ports times networks."""
+    networks = [f"10.{number}.0.0/16" for number in range(network_count)]
+    return {"ports": ports(port_count), "destinations": networks}
+
+
 def selector(**requirement: object) -> Spec:
     """Build a spec with one row of `matchExpressions`."""
     return capture(podSelector={"matchExpressions": [requirement]})
@@ -115,6 +121,18 @@ TAKEN: Final = (
         ),
     ),
     Taken("exactly 512 rules", inbound(include=[{"ports": ports(64)}] * 8)),
+    Taken("exactly 512 rules in one term", outbound(include=[product(64, 8)])),
+    Taken(
+        "exactly 512 rules, most of them excluded",
+        outbound(include=[{"ports": ["1"]}], exclude=[product(63, 8), {"ports": ports(7)}]),
+    ),
+    Taken(
+        "exactly 512 rules each way",
+        {
+            **inbound(include=[{"ports": ports(64)}] * 8),
+            "outbound": {"redirectPort": 15001, "include": [product(64, 8)]},
+        },
+    ),
     Taken("the redirect port excluded", inbound(exclude=[{"ports": ["15001"]}])),
     Taken("loopback to inbound", capture(outbound={"redirectPort": 15001, "loopback": "Inbound"})),
     Taken(
@@ -133,6 +151,9 @@ TAKEN: Final = (
         ),
     ),
 )
+
+EXCLUDED_513: Final = [*[{"ports": ports(64)}] * 8, {"ports": ["1"]}]
+"""One rule more than a direction may have."""
 
 _IN = "spec.inbound.include"
 _OUT = "spec.outbound.include"
@@ -238,6 +259,12 @@ REFUSED: Final = (
             ]
         ),
     ),
+    Refused(
+        "513 rules outbound",
+        _OUT,
+        outbound(include=[product(64, 8)], exclude=[{"destinations": ["::/0"]}]),
+    ),
+    Refused("513 rules by excluding", _IN, inbound(exclude=EXCLUDED_513)),
     Refused("a port that is a number", f"{_IN}[0].ports[0]", inbound(include=[{"ports": [80]}])),
     Refused("a port by name", f"{_IN}[0].ports[0]", inbound(include=[{"ports": ["http"]}])),
     Refused("an empty port", f"{_IN}[0].ports[0]", inbound(include=[{"ports": [""]}])),
