@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -48,15 +49,26 @@ class Operator:
     Args:
         api: the API server.
         agent_namespace: where the node agents run.
+        excluded_namespaces: where nothing is captured.
         give_up_after: seconds after which a node out of reach holds no deleted capture.
         instance: which operator this is, for the Events.
     """
 
     def __init__(
-        self, *, api: Api, agent_namespace: str, give_up_after: float, instance: str
+        self,
+        *,
+        api: Api,
+        agent_namespace: str,
+        excluded_namespaces: Collection[str],
+        give_up_after: float,
+        instance: str,
     ) -> None:
         self._queues = queues = _queues()
-        self.store = store = Store(agent_namespace=agent_namespace, clock=time.time)
+        self.store = store = Store(
+            agent_namespace=agent_namespace,
+            clock=time.time,
+            excluded_namespaces=excluded_namespaces,
+        )
         self.intake = intake = Intake(store, queues.enqueue)
         self.resync = Resync(api=api, store=store, intake=intake, random=random.random)
         self._recorder = recorder = Recorder(

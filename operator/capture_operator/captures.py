@@ -1,6 +1,7 @@
 """A TrafficCapture as the operator holds it: what it means, or why it means nothing."""
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Final
 
 import msgspec
 
@@ -9,6 +10,8 @@ from capture_api.meta import ObjectMeta
 from capture_api.programs import Program, program_hash
 from capture_api.resolution import InvalidSpecError, decode_spec, resolve
 from capture_api.wire import MalformedObjectError, decode
+
+_EXCLUDED: Final = "NamespaceExcluded"
 
 
 class Resolution(msgspec.Struct, frozen=True):
@@ -19,12 +22,18 @@ class Resolution(msgspec.Struct, frozen=True):
     hash: str
 
 
+class Problem(msgspec.Struct, frozen=True):
+    """Why a capture means nothing: reason and message of its conditions."""
+
+    reason: str
+    message: str
+
+
 class Capture(msgspec.Struct, frozen=True):
-    """One TrafficCapture; `resolution` is None when its spec is invalid, and `problem` says why."""
+    """One TrafficCapture: what it means, or what is wrong with it."""
 
     metadata: ObjectMeta
-    resolution: Resolution | None
-    problem: str
+    resolution: Resolution | Problem
     status: TrafficCaptureStatus
 
     @property
@@ -32,31 +41,50 @@ class Capture(msgspec.Struct, frozen=True):
         """Whether somebody asked for its deletion: it captures nothing any more."""
         return self.metadata.deletion_timestamp is not None
 
+    @property
+    def excluded(self) -> bool:
+        """Whether nothing is ever captured in its namespace."""
+        return isinstance(self.resolution, Problem) and self.resolution.reason == _EXCLUDED
 
-def read_capture(raw: dict[str, Any]) -> Capture:
+
+def read_capture(raw: dict[str, Any], excluded: Collection[str] = ()) -> Capture:
     """Decode and resolve a TrafficCapture as the API server sends it.
 
     A status that can't be read counts as empty: it is ours, and the next write replaces it.
 
+    Args:
+        raw: the object.
+        excluded: namespaces in which nothing is captured.
+
     Raises:
         MalformedObjectError: the metadata are not those of an object.
     """
-    resolution, problem = _resolution(raw.get("spec") or {})
+    metadata = decode(raw["metadata"], ObjectMeta)
+    if metadata.namespace in excluded:
+        resolution: Resolution | Problem = Problem(_EXCLUDED, _excluded(metadata.namespace))
+    else:
+        resolution = _resolution(raw.get("spec") or {})
     return Capture(
-        metadata=decode(raw["metadata"], ObjectMeta),
+        metadata=metadata,
         resolution=resolution,
-        problem=problem,
         status=_status(raw.get("status") or {}),
     )
 
 
-def _resolution(raw: dict[str, Any]) -> tuple[Resolution | None, str]:
+def _excluded(namespace: str) -> str:
+    return (
+        f"namespace {namespace} is excluded from traffic capture (excludedNamespaces of the "
+        "chart): move the pods and the capture to another namespace"
+    )
+
+
+def _resolution(raw: dict[str, Any]) -> Resolution | Problem:
     try:
         spec = decode_spec(raw)
         program = resolve(spec)
     except InvalidSpecError as error:
-        return None, str(error)
-    return Resolution(spec, program, program_hash(program)), ""
+        return Problem("InvalidSpec", str(error))
+    return Resolution(spec, program, program_hash(program))
 
 
 def _status(raw: dict[str, Any]) -> TrafficCaptureStatus:

@@ -26,8 +26,11 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 def candidate(capture: Capture, held: HeldProgram | None) -> Candidate | None:
-    """Enter a capture in the contest, unless it is being deleted or has no program yet."""
-    if capture.deleting or held is None or held.spec is None:
+    """Enter a capture in the contest.
+
+    None for one that is being deleted, is in an excluded namespace, or has no program yet.
+    """
+    if capture.deleting or capture.excluded or held is None or held.spec is None:
         return None
     spec = held.spec
     if spec.capture_uid != capture.metadata.uid:

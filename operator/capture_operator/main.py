@@ -37,6 +37,7 @@ async def _run(options: Options) -> None:
         operator = Operator(
             api=KubernetesApi(client),
             agent_namespace=options.agent_namespace,
+            excluded_namespaces=options.excluded_namespaces,
             give_up_after=options.release_unreachable_after,
             instance=platform.node(),
         )

@@ -1,6 +1,7 @@
 """The command line of the operator."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Final
 _SERVICE_ACCOUNT_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _DEFAULT_NAMESPACE: Final = "traffic-capture-system"
 _MAX_PORT: Final = 65535
+_NAMESPACE: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,7 @@ class Options:
 
     kubeconfig: Path | None
     agent_namespace: str
+    excluded_namespaces: frozenset[str]
     release_unreachable_after: float
     health_port: int
     log_format: str
@@ -51,6 +54,13 @@ def _parser() -> argparse.ArgumentParser:
         help="where the node agents run",
     )
     parser.add_argument(
+        "--excluded-namespaces",
+        type=_namespaces,
+        metavar="NAMESPACE,...",
+        default="",
+        help="where nothing is ever captured; captures there are Stalled",
+    )
+    parser.add_argument(
         "--release-unreachable-after",
         type=_seconds,
         metavar="SECONDS",
@@ -80,6 +90,16 @@ def _own_namespace() -> str:
         return _SERVICE_ACCOUNT_NAMESPACE.read_text(encoding="utf-8").strip()
     except OSError:
         return _DEFAULT_NAMESPACE
+
+
+def _namespaces(text: str) -> frozenset[str]:
+    names = frozenset(text.split(",")) if text else frozenset()
+    for name in names:
+        if not _NAMESPACE.fullmatch(name):
+            raise argparse.ArgumentTypeError(
+                f"'{name}' is not the name of a namespace: give names with commas between them"
+            )
+    return names
 
 
 def _seconds(text: str) -> float:

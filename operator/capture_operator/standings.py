@@ -10,6 +10,7 @@ from typing import Final
 
 from capture_api.node_captures import PodEvidence, PodState, ProgramRef
 from capture_api.selection import LabelSelector, winner
+from capture_operator.captures import Problem, Resolution
 from capture_operator.pods import Pod
 from capture_operator.reachability import UNREACHABLE_AFTER, is_unreachable
 from capture_operator.views import CaptureView, PodStanding, Standing
@@ -57,15 +58,17 @@ def _matched(view: CaptureView) -> Iterator[PodStanding]:
     selector = _selector(view)
     if selector is None:
         return
-    resolved = is_resolved(view) or view.capture.resolution is None
+    resolved = is_resolved(view) or isinstance(view.capture.resolution, Problem)
     for pod in view.pods:
         if selector.matches(pod.labels):
             yield _standing(view, pod, resolved=resolved)
 
 
 def _selector(view: CaptureView) -> LabelSelector | None:
-    if view.capture.resolution is not None:
+    if isinstance(view.capture.resolution, Resolution):
         return view.capture.resolution.spec.pod_selector
+    if view.capture.excluded:
+        return None
     if view.program is not None and view.program.spec is not None:
         return view.program.spec.selector  # of the last valid spec, which is still in force
     return None

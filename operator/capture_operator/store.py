@@ -1,8 +1,9 @@
 """What the operator knows of the cluster, in memory."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from capture_operator.captures import Capture, read_capture
@@ -34,9 +35,18 @@ class Kind:
 
 
 class Store:
-    """Every object that decisions depend on. `agent_namespace` is where our node agents run."""
+    """Every object that decisions depend on.
 
-    def __init__(self, *, agent_namespace: str, clock: Callable[[], float]) -> None:
+    `agent_namespace` is where our node agents run; nothing is captured in `excluded_namespaces`.
+    """
+
+    def __init__(
+        self,
+        *,
+        agent_namespace: str,
+        clock: Callable[[], float],
+        excluded_namespaces: Collection[str] = (),
+    ) -> None:
         self.captures: Table[Capture] = Table()
         self.programs: Table[HeldProgram] = Table()
         self.reports: Table[NodeReport] = Table()
@@ -49,7 +59,7 @@ class Store:
         self._pods_by_namespace = _Grouped()
         self._pods_by_node = _Grouped()
         self._kinds = {
-            CAPTURES: Kind(self.captures, read_capture),
+            CAPTURES: Kind(self.captures, partial(read_capture, excluded=excluded_namespaces)),
             PROGRAMS: Kind(self.programs, read_program),
             NODE_REPORTS: Kind(self.reports, read_report),
             NODES: Kind(self.nodes, read_node),

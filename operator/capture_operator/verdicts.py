@@ -10,6 +10,7 @@ from typing import Final
 
 from capture_api.captures import Mode
 from capture_api.conditions import Condition
+from capture_operator.captures import Problem, Resolution
 from capture_operator.standings import is_resolved
 from capture_operator.views import CaptureView, PodStanding, Standing
 
@@ -90,8 +91,8 @@ def _not_in_force(view: CaptureView) -> tuple[str, str] | None:
     capture = view.capture
     if capture.deleting:
         return "Deleting", "the capture is being deleted"
-    if capture.resolution is None:
-        return "InvalidSpec", capture.problem
+    if isinstance(capture.resolution, Problem):
+        return capture.resolution.reason, capture.resolution.message
     if capture.resolution.spec.suspend:
         return "Suspended", "suspended: what is in the pods is left as it is"
     return None
@@ -99,7 +100,7 @@ def _not_in_force(view: CaptureView) -> tuple[str, str] | None:
 
 def _mode(view: CaptureView) -> Mode | None:
     resolution = view.capture.resolution
-    return resolution.spec.mode if resolution else None
+    return resolution.spec.mode if isinstance(resolution, Resolution) else None
 
 
 def _none_message(pods: Sequence[PodStanding]) -> str:
@@ -113,8 +114,8 @@ def _reconciling(view: CaptureView, pods: Sequence[PodStanding]) -> _Found:
         holding = view.release.holding if view.release else ()
         message = f"waiting for nodes to remove its chains: {_names(holding)}"
         return "Reconciling", "True", "Releasing", message
-    if view.capture.resolution is None:
-        return "Reconciling", "False", "InvalidSpec", ""
+    if isinstance(view.capture.resolution, Problem):
+        return "Reconciling", "False", view.capture.resolution.reason, ""
     if not is_resolved(view):
         return "Reconciling", "True", "Resolving", "the CaptureProgram is being written"
     pending = [item for item in pods if item.settled and item.standing is Standing.PENDING]
@@ -124,8 +125,9 @@ def _reconciling(view: CaptureView, pods: Sequence[PodStanding]) -> _Found:
 
 
 def _stalled(view: CaptureView, pods: Sequence[PodStanding]) -> _Found:
-    if view.capture.resolution is None and not view.capture.deleting:
-        return "Stalled", "True", "InvalidSpec", view.capture.problem
+    problem = view.capture.resolution
+    if isinstance(problem, Problem) and not view.capture.deleting:
+        return "Stalled", "True", problem.reason, problem.message
     lost = {item.pod.node for item in pods if item.reason == "NodeUnreachable"}
     if view.release is not None:
         lost.update(view.release.unreachable)

@@ -7,7 +7,7 @@ from capture_api.names import FINALIZER
 from capture_api.node_captures import NodeCaptureSpec
 from capture_api.wire import encode
 from capture_operator.api import Api, NotFoundError
-from capture_operator.captures import Capture
+from capture_operator.captures import Capture, Resolution
 from capture_operator.happenings import RELEASED
 from capture_operator.intake import Intake
 from capture_operator.programs import HeldProgram, owned_by_capture, program_spec
@@ -59,7 +59,7 @@ class ProgramWriter:
             return None
         if capture.deleting:
             return await self._let_go(work.capture, capture)
-        if capture.resolution is not None:
+        if isinstance(capture.resolution, Resolution):
             wanted = program_spec(capture, capture.resolution)
             await self._hold(work.capture, capture)
             await self._write(work.capture, capture, wanted)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from capture_api.captures import DriftCounts, LastDrift, Mode, TrafficCaptureStatus
 from capture_api.node_captures import PastDrift, PodEvidence, PodState
 from capture_operator.aggregation import MAX_ATTENTION, MAX_MESSAGE, assess
+from capture_operator.captures import Resolution
 from capture_operator.drift_totals import drift_totals
 from capture_operator.pods import Pod
 from capture_operator.reports import NodeReport, node_report
@@ -132,7 +133,8 @@ def test_the_three_conditions_of_kstatus_are_always_there(of: CaptureView) -> No
 @given(some_views)
 def test_ready_excludes_stalled(of: CaptureView) -> None:
     """A capture in Enforce mode is not both."""
-    if of.capture.resolution is not None and of.capture.resolution.spec.mode is Mode.OBSERVE:
+    resolution = of.capture.resolution
+    if isinstance(resolution, Resolution) and resolution.spec.mode is Mode.OBSERVE:
         return
     statuses = {item.type: item.status for item in assess(of).status.conditions}
     assert not statuses["Ready"] == statuses["Stalled"] == "True"

@@ -8,6 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capture_operator.captures import Problem
 from capture_operator.dispatching import Candidate, candidate, dispatch
 from capture_operator.pods import Pod
 from capture_operator.programs import HeldProgram
@@ -96,7 +97,7 @@ def test_a_capture_without_a_program_is_no_candidate() -> None:
 def test_an_invalid_capture_keeps_its_last_valid_program_in_force() -> None:
     """The candidate is what the program says, not the spec."""
     broken = capture(inbound=None)
-    assert broken.resolution is None
+    assert isinstance(broken.resolution, Problem)
     entered = candidate(broken, view().program)
     assert entered is not None
     assert entered.ref.capture_uid == "uid-web"

@@ -121,6 +121,25 @@ async def test_an_invalid_change_stalls_the_capture_and_leaves_the_data_plane(
     assert ("InvalidSpec", 1) in world.events()
 
 
+async def test_captures_of_an_excluded_namespace_are_stalled_and_let_go_of_their_pods(
+    world: World,
+) -> None:
+    """Also those that were there before the namespace was excluded; others are not concerned."""
+    world.server.apply(PODS, raw_pod("b", namespace="other"))
+    world.server.apply(CAPTURES, raw_capture(namespace="other"))
+    after = World(excluded_namespaces={"demo"}, server=world.server)
+    await after.resync.fill()
+    await after.settle()
+    assert after.condition("Stalled") == ("True", "NamespaceExcluded")
+    assert after.condition("Ready") == ("False", "NamespaceExcluded")
+    assert after.dispatched() == {"a": "", "b": "web"}
+    after.server.delete(CAPTURES, "demo", "web")
+    await after.settle()
+    after.report()
+    await after.settle()
+    assert not after.server.exists(CAPTURES, "demo", "web")
+
+
 async def test_an_invalid_capture_says_what_to_write_instead(world: World) -> None:
     """The message names the field and the remedy."""
     world.server.apply(CAPTURES, raw_capture("bad", inbound=None))

@@ -11,7 +11,15 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert options.release_unreachable_after == 300
     assert options.health_port == 8080
     assert options.kubeconfig is None
+    assert options.excluded_namespaces == frozenset()
     assert (options.log_format, options.log_level) == ("json", "info")
+
+
+def test_excluded_namespaces_are_given_with_commas() -> None:
+    """As the chart does."""
+    options = parse_options(["--excluded-namespaces", "kube-system,demo"])
+    assert options.excluded_namespaces == {"kube-system", "demo"}
+    assert parse_options(["--excluded-namespaces="]).excluded_namespaces == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -22,6 +30,9 @@ def test_the_defaults_are_those_of_the_design() -> None:
         (["--release-unreachable-after", "-1"], "0 or more"),
         (["--release-unreachable-after", "nan"], "0 or more"),
         (["--log-level", "loud"], "invalid choice"),
+        (["--excluded-namespaces", "kube-system, demo"], "' demo' is not the name of a namespace"),
+        (["--excluded-namespaces", "Demo"], "is not the name of a namespace"),
+        (["--excluded-namespaces", "demo,"], "is not the name of a namespace"),
     ],
 )
 def test_a_wrong_option_is_explained(

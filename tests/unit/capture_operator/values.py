@@ -11,7 +11,7 @@ from capture_api.node_captures import (
     ProgramRef,
 )
 from capture_api.selection import LabelSelector
-from capture_operator.captures import Capture, read_capture
+from capture_operator.captures import Capture, Resolution, read_capture
 from capture_operator.dispatching import Candidate
 from capture_operator.pods import Pod
 from capture_operator.programs import HeldProgram, program_spec
@@ -128,7 +128,6 @@ def capture(
     return Capture(
         metadata=made.metadata,
         resolution=made.resolution,
-        problem=made.problem,
         status=status or TrafficCaptureStatus(),
     )
 
@@ -145,7 +144,7 @@ def view(  # noqa: PLR0913 - the same
     """Look at a capture whose CaptureProgram is up to date."""
     of = of or capture()
     program = None
-    if of.resolution is not None:
+    if isinstance(of.resolution, Resolution):
         program = HeldProgram(ObjectMeta(name="web", uid="p"), program_spec(of, of.resolution))
     return CaptureView(
         capture=of,

@@ -1,6 +1,7 @@
 """The whole operator on an API server in memory, with a clock that only tests move."""
 
 import itertools
+from collections.abc import Collection
 from typing import Any
 
 from capture_operator.api import ConflictError
@@ -32,15 +33,26 @@ _ROUNDS = 100
 
 
 class World:
-    """An operator whose work is done when a test says so, in a fixed order."""
+    """An operator whose work is done when a test says so, in a fixed order.
 
-    def __init__(self) -> None:
+    Given the server of another one, it takes over from that.
+    """
+
+    def __init__(
+        self,
+        excluded_namespaces: Collection[str] = (),
+        server: FakeApiServer | None = None,
+    ) -> None:
         self.now = EPOCH
         self._tokens = itertools.count()
-        self.server = FakeApiServer()
+        self.server = server or FakeApiServer()
         self.rechecks: dict[Item, float] = {}
         self.work: dict[Item | SeriesKey, None] = {}
-        self.store = Store(agent_namespace=AGENT_NAMESPACE, clock=self._clock)
+        self.store = Store(
+            agent_namespace=AGENT_NAMESPACE,
+            clock=self._clock,
+            excluded_namespaces=excluded_namespaces,
+        )
         self.intake = Intake(self.store, self._enqueue)
         self.resync = Resync(
             api=self.server, store=self.store, intake=self.intake, random=lambda: 0.5
