@@ -7,7 +7,7 @@ import msgspec
 
 from capture_api.conditions import Condition
 from capture_api.meta import ObjectMeta
-from capture_api.programs import Inbound, Outbound, Proxy
+from capture_api.programs import Inbound, IpFamilies, IpFamily, Outbound, Proxy
 from capture_api.selection import LabelSelector
 from capture_api.wire import WireStruct
 
@@ -36,6 +36,7 @@ class TrafficCaptureSpec(WireStruct, frozen=True):
     drift_policy: DriftPolicy = DriftPolicy.REPAIR
     chain_prefix: str = "CAPTURE"
     proxy: Proxy = Proxy()
+    ip_families: IpFamilies = ()
     inbound: Inbound | None = None
     outbound: Outbound | None = None
 
@@ -61,6 +62,7 @@ class LastDrift(WireStruct, frozen=True):
     time: str
     pod: str
     kind: str
+    ip_family: IpFamily | None = None
     expected: str = ""
     found: str = ""
     actor: str = ""

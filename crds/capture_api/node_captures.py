@@ -6,6 +6,7 @@ import msgspec
 
 from capture_api.captures import LastDrift
 from capture_api.meta import ObjectMeta
+from capture_api.programs import IpFamilies
 from capture_api.wire import WireStruct
 
 
@@ -71,6 +72,8 @@ class PodEvidence(WireStruct, frozen=True):
     generation: int = 0
     hash: str = ""
     """Hash of the program that the kernel was found to hold; empty when it holds none of ours."""
+    ip_families: IpFamilies = ()
+    """The families in which it was found, those that the pod and the program have in common."""
     netns: NetnsIdentity | None = None
     backend: str = ""
     ports_not_listening: tuple[int, ...] = ()

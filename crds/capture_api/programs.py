@@ -33,6 +33,16 @@ class Loopback(StrEnum):
     INBOUND = "Inbound"
 
 
+class IpFamily(StrEnum):
+    """An address family, spelled as in `Service.spec.ipFamilies`."""
+
+    IPV4 = "IPv4"
+    IPV6 = "IPv6"
+
+
+IpFamilies = Annotated[tuple[IpFamily, ...], msgspec.Meta(max_length=2)]
+
+
 class Proxy(WireStruct, frozen=True, omit_defaults=False):
     """Whose outbound packets are the proxy's own and pass: numeric user and group ids."""
 
@@ -80,6 +90,8 @@ class Program(WireStruct, frozen=True, omit_defaults=False):
 
     chain_prefix: str
     proxy: Proxy = Proxy()
+    ip_families: IpFamilies = ()
+    """Which families to capture; empty: those that the pod has addresses of."""
     inbound: Inbound | None = None
     outbound: Outbound | None = None
 

@@ -65,6 +65,7 @@ def resolve(spec: TrafficCaptureSpec) -> Program:
     return Program(
         chain_prefix=spec.chain_prefix,
         proxy=spec.proxy,
+        ip_families=tuple(sorted(set(spec.ip_families))),
         inbound=spec.inbound,
         outbound=spec.outbound,
     )

@@ -1,5 +1,6 @@
-"""The demo's application: tells, over HTTP on each port given, who asked and what came with it."""
+"""The demo's application: answers HTTP on each port given, over IPv4 and IPv6."""
 
+import socket
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +18,7 @@ class Answer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Say hello."""
-        _, port = self.connection.getsockname()
+        port = self.connection.getsockname()[1]
         body = f"hello from {sys.argv[1]}, port {port}\n".encode()
         self.send_response(200)
         self.send_header("content-type", "text/plain")
@@ -29,10 +30,21 @@ class Answer(BaseHTTPRequestHandler):
         """Keep quiet: Envoy's access log is what matters here."""
 
 
+class DualStackServer(ThreadingHTTPServer):
+    """Listens on every address of both families."""
+
+    address_family = socket.AF_INET6
+
+    def server_bind(self) -> None:
+        """Take IPv4 connections too, whatever the system's default is."""
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+
 def main() -> None:
     """Serve on every port given, until killed."""
     for port in sys.argv[2:]:
-        server = ThreadingHTTPServer(("", int(port)), Answer)
+        server = DualStackServer(("::", int(port)), Answer)
         threading.Thread(target=server.serve_forever).start()
 
 

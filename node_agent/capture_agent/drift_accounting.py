@@ -2,46 +2,46 @@
 
 from msgspec.structs import replace
 
-from capture_agent.records import Finding, PodRecord
+from capture_agent.records import Drift, Finding, PodRecord
 from capture_api.captures import LastDrift
 from capture_api.node_captures import PodState
+from capture_api.programs import IpFamily
 from capture_nat.drift import Difference
 
 MAX_MESSAGE = 256
 """Characters of a message in the status."""
 
 
-def with_drift_counted(
-    record: PodRecord, differences: tuple[Difference, ...], now: str
-) -> PodRecord:
+def with_drift_counted(record: PodRecord, drift: tuple[Drift, ...], now: str) -> PodRecord:
     """Account for drift that was seen; drift already accounted for changes nothing.
 
     Args:
         record: a pod that held its program when it was last looked at.
-        differences: what is different now, most important first; not empty.
+        drift: what is different now, most important first in each family; not empty.
         now: the time of the observation, RFC 3339.
     """
-    if differences == record.counted:
+    if drift == record.counted:
         return record
-    worst = differences[0]
+    worst = drift[0].difference
     return replace(
         record,
         detected=record.detected + 1,
-        counted=differences,
+        counted=drift,
         last_drift=LastDrift(
             time=now,
             pod=record.pod.name,
             kind=worst.kind,
+            ip_family=IpFamily[drift[0].family.name],
             expected=worst.expected,
             found=worst.found,
         ),
     )
 
 
-def drifted(differences: tuple[Difference, ...], why_unrepaired: str) -> Finding:
+def drifted(drift: tuple[Drift, ...], why_unrepaired: str) -> Finding:
     """Describe differences that stay for now, headed by the kind of the most important one."""
-    worst = differences[0]
-    more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
+    worst = drift[0].difference
+    more = f" (and {len(drift) - 1} more)" if len(drift) > 1 else ""
     return Finding(
         PodState.DRIFTED, worst.kind, f"{describe(worst)}{more}; {why_unrepaired}"[:MAX_MESSAGE]
     )

@@ -2,6 +2,7 @@
 
 from capture_agent.nat_backends import BackendError, NatView
 from capture_agent.sandboxes import Sandbox
+from capture_nat.families import Family
 from capture_nat.planning import Plan
 from capture_nat.simulation import TransactionError, apply_plan
 from capture_nat.tables import NatTable
@@ -10,30 +11,30 @@ FAKE = "fake"
 
 
 class FakeBackend:
-    """Keeps a table for each sandbox key; `writes` counts the plans that were applied.
+    """Keeps a table for each sandbox key and family; `writes` counts the plans that were applied.
 
     Tests play the other processes of the pod by changing `tables`.
     """
 
     def __init__(self) -> None:
-        self.tables: dict[str, NatTable] = {}
-        self.marked: dict[str, frozenset[str]] = {}
+        self.tables: dict[tuple[str, Family], NatTable] = {}
+        self.marked: dict[tuple[str, Family], frozenset[str]] = {}
         self.writes = 0
 
-    async def observe(self, sandbox: Sandbox) -> NatView:
+    async def observe(self, sandbox: Sandbox, family: Family) -> NatView:
         """Read the table; marks of chains that are gone are gone."""
-        table = self.tables.get(sandbox.key, NatTable())
-        marked = self.marked.get(sandbox.key, frozenset())
+        table = self.tables.get((sandbox.key, family), NatTable())
+        marked = self.marked.get((sandbox.key, family), frozenset())
         return NatView(table, marked & table.chains.keys(), FAKE)
 
-    async def apply(self, sandbox: Sandbox, variant: str, plan: Plan) -> None:
+    async def apply(self, sandbox: Sandbox, family: Family, variant: str, plan: Plan) -> None:
         """Apply the plan, all of it or nothing."""
         if variant != FAKE:
             raise BackendError("WriteFailed", f"the fake backend does not serve {variant}")
-        view = await self.observe(sandbox)
+        view = await self.observe(sandbox, family)
         try:
-            self.tables[sandbox.key] = apply_plan(view.table, plan)
+            self.tables[sandbox.key, family] = apply_plan(view.table, plan)
         except TransactionError as error:
             raise BackendError("WriteFailed", str(error)) from error
-        self.marked[sandbox.key] = view.marked.union(plan.create)
+        self.marked[sandbox.key, family] = view.marked.union(plan.create)
         self.writes += 1

@@ -32,6 +32,7 @@ from capture_agent.broker_protocol import (
 from capture_agent.nat_backends import BackendError, NatView
 from capture_agent.sandboxes import Sandbox
 from capture_api.names import GROUP
+from capture_nat.families import Family
 from capture_nat.planning import Plan
 from capture_nat.rule_text import readable
 from capture_nat.rulesets import BUILTIN_CHAINS
@@ -43,6 +44,9 @@ MARK: Final = GROUP
 NFT: Final = "iptables-nft"
 LEGACY: Final = "iptables-legacy"
 
+_TOOL: Final = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
+_NFT_FAMILY: Final = {Family.IPV4: "ip", Family.IPV6: "ip6"}
+_ADDRESS_FAMILY: Final = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
 _LOCK_SECONDS = "5"  # legacy tools exclude each other by a lock file
 _BASE_CHAINS = {
     "PREROUTING": "type nat hook prerouting priority -100; policy accept;",
@@ -52,59 +56,62 @@ _BASE_CHAINS = {
 
 @dataclass(frozen=True, slots=True)
 class IptablesBackend:
-    """A `NatBackend` that runs the tools of the image in the pod's network namespace (IPv4)."""
+    """A `NatBackend` that runs the tools of the image in the pod's network namespace."""
 
     broker: Broker
 
-    async def observe(self, sandbox: Sandbox) -> NatView:
+    async def observe(self, sandbox: Sandbox, family: Family) -> NatView:
         """Read the table of the variant that serves this pod."""
         results = await self.broker.run(
             sandbox,
-            ListChains(socket.AF_INET),
-            ListLegacyTables(socket.AF_INET),
-            Execute(("iptables-nft-save", "-t", "nat")),
+            ListChains(_ADDRESS_FAMILY[family]),
+            ListLegacyTables(_ADDRESS_FAMILY[family]),
+            Execute((f"{_TOOL[family]}-nft-save", "-t", "nat")),
         )
         nft = _parse(result_of(results, Executed), NFT)
         if "nat" in result_of(results, LegacyTables).names:
-            legacy = await self._observe_legacy(sandbox)
+            legacy = await self._observe_legacy(sandbox, family)
             if _has_rules(legacy) and _has_rules(nft):
-                raise _conflict()
+                raise _conflict(family)
             if _has_rules(legacy) or (_has_chains(legacy) and not _has_chains(nft)):
                 return NatView(legacy, frozenset(), LEGACY)
         chains = result_of(results, Chains)
         return NatView(_really_there(nft, chains), _marked(chains), NFT)
 
-    async def _observe_legacy(self, sandbox: Sandbox) -> NatTable:
-        results = await self.broker.run(sandbox, Execute(("iptables-legacy-save", "-t", "nat")))
+    async def _observe_legacy(self, sandbox: Sandbox, family: Family) -> NatTable:
+        save = Execute((f"{_TOOL[family]}-legacy-save", "-t", "nat"))
+        results = await self.broker.run(sandbox, save)
         return _parse(result_of(results, Executed), LEGACY)
 
-    async def apply(self, sandbox: Sandbox, variant: str, plan: Plan) -> None:
+    async def apply(self, sandbox: Sandbox, family: Family, variant: str, plan: Plan) -> None:
         """Write a plan with the tools of the variant that its view came from."""
-        for step in _write_steps(variant, plan):
+        for step in _write_steps(family, variant, plan):
             _check(step, result_of(await self.broker.run(sandbox, step), Executed))
 
 
-def _write_steps(variant: str, plan: Plan) -> list[Execute]:
+def _write_steps(family: Family, variant: str, plan: Plan) -> list[Execute]:
+    tool = _TOOL[family]
     if variant == LEGACY:
-        restore = ("iptables-legacy-restore", "--noflush", "-w", _LOCK_SECONDS)
+        restore = (f"{tool}-legacy-restore", "--noflush", "-w", _LOCK_SECONDS)
         return [Execute(restore, plan.restore_input)] if plan.restore_input else []
     steps = []
     if plan.create:
-        steps.append(Execute(("nft", "-f", "-"), _marking_script(plan.create)))
+        steps.append(Execute(("nft", "-f", "-"), _marking_script(family, plan.create)))
     if plan.restore_input:
-        steps.append(Execute(("iptables-nft-restore", "--noflush"), plan.restore_input))
+        steps.append(Execute((f"{tool}-nft-restore", "--noflush"), plan.restore_input))
     # Fails for a base chain that somebody has put a rule into meanwhile: then it has to stay.
-    steps.extend(Execute(("iptables-nft", "-t", "nat", "-X", name)) for name in plan.drop_if_empty)
+    steps.extend(Execute((f"{tool}-nft", "-t", "nat", "-X", name)) for name in plan.drop_if_empty)
     return steps
 
 
-def _marking_script(names: tuple[str, ...]) -> str:
+def _marking_script(family: Family, names: tuple[str, ...]) -> str:
     """Create chains with our mark; the names are compiled from a checked prefix, never typed in."""
+    table = f"{_NFT_FAMILY[family]} nat"
     chains = "".join(
-        f'create chain ip nat {name} {{ {_BASE_CHAINS.get(name, "")} comment "{MARK}"; }}\n'
+        f'create chain {table} {name} {{ {_BASE_CHAINS.get(name, "")} comment "{MARK}"; }}\n'
         for name in names
     )
-    return f"add table ip nat\n{chains}"
+    return f"add table {table}\n{chains}"
 
 
 def _really_there(table: NatTable, chains: Chains) -> NatTable:
@@ -144,10 +151,10 @@ def _last_line(text: str) -> str:
     return readable(lines[-1]) if lines else "it printed nothing"
 
 
-def _conflict() -> BackendError:
+def _conflict(family: Family) -> BackendError:
     return BackendError(
         "BackendConflict",
         "rules in both the nf_tables and the legacy nat table of the pod; the table whose hooks "
-        "were registered last wins, so remove the rules of one: iptables-legacy -t nat -F, or "
-        "iptables-nft -t nat -F",
+        f"were registered last wins, so remove the rules of one: {_TOOL[family]}-legacy -t nat -F, "
+        f"or {_TOOL[family]}-nft -t nat -F",
     )

@@ -12,45 +12,57 @@ from pathlib import Path
 
 import msgspec
 
+from capture_nat.families import Family
+
 log = logging.getLogger(__name__)
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
+_Chains = dict[str, dict[str, tuple[str, ...]]]
+"""By sandbox key, then by name of the family."""
+
+
 class _Record(msgspec.Struct):
     boot_id: str
-    chains: dict[str, tuple[str, ...]]
+    chains: _Chains
 
 
 class Journal:
-    """The chains that we created or adopted, by sandbox key; kept in one file."""
+    """The chains that we created or adopted, by sandbox key and family; kept in one file."""
 
     def __init__(self, path: Path, boot_id: str) -> None:
         self._path = path
         self._boot_id = boot_id
         self._chains = _read(path, boot_id)
 
-    def chains(self, sandbox_key: str) -> frozenset[str]:
-        """Tell which chains of a sandbox are ours."""
-        return frozenset(self._chains.get(sandbox_key, ()))
+    def chains(self, sandbox_key: str, family: Family) -> frozenset[str]:
+        """Tell which chains of a sandbox's table are ours."""
+        return frozenset(self._chains.get(sandbox_key, {}).get(family.name, ()))
 
-    def record(self, sandbox_key: str, chains: frozenset[str]) -> None:
-        """Put on record that these chains of a sandbox are ours; nothing is one of ours no more.
+    def families(self, sandbox_key: str) -> frozenset[Family]:
+        """Tell in which families a sandbox has chains of ours."""
+        return frozenset(Family[name] for name in self._chains.get(sandbox_key, {}))
+
+    def record(self, sandbox_key: str, family: Family, chains: frozenset[str]) -> None:
+        """Put on record that these chains of a sandbox's table are ours, and no others.
 
         Raises:
             OSError: the file can't be written.
         """
-        if self.chains(sandbox_key) == chains:
+        if self.chains(sandbox_key, family) == chains:
             return
-        others = {key: names for key, names in self._chains.items() if key != sandbox_key}
-        self._write({**others, sandbox_key: tuple(sorted(chains))} if chains else others)
+        tables = {**self._chains.get(sandbox_key, {}), family.name: tuple(sorted(chains))}
+        tables = {name: names for name, names in tables.items() if names}
+        sandboxes = {**self._chains, sandbox_key: tables}
+        self._write({key: recorded for key, recorded in sandboxes.items() if recorded})
 
     def forget_all_but(self, sandbox_keys: frozenset[str]) -> None:
         """Drop the records of sandboxes that are gone."""
         if not self._chains.keys() <= sandbox_keys:
             self._write({key: self._chains[key] for key in self._chains.keys() & sandbox_keys})
 
-    def _write(self, chains: dict[str, tuple[str, ...]]) -> None:
+    def _write(self, chains: _Chains) -> None:
         # The file first: what could not be written must not look recorded to the next attempt.
         new = self._path.with_suffix(".new")
         new.write_bytes(msgspec.json.encode(_Record(self._boot_id, chains)))
@@ -58,7 +70,7 @@ class Journal:
         self._chains = chains
 
 
-def _read(path: Path, boot_id: str) -> dict[str, tuple[str, ...]]:
+def _read(path: Path, boot_id: str) -> _Chains:
     with contextlib.suppress(FileNotFoundError):
         try:
             record = msgspec.json.decode(path.read_bytes(), type=_Record)

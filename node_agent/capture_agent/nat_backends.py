@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from capture_agent.sandboxes import Sandbox
+from capture_nat.families import Family
 from capture_nat.planning import Plan
 from capture_nat.tables import NatTable
 
@@ -30,13 +31,13 @@ class BackendError(Exception):
 
 
 class NatBackend(Protocol):
-    """Reads and writes the nat table of one sandbox's network namespace.
+    """Reads and writes the nat tables of one sandbox's network namespace.
 
     Both methods raise `BackendError`, and what `capture_agent.broker_client.Broker.run` raises.
     """
 
-    async def observe(self, sandbox: Sandbox) -> NatView:
-        """Read the whole table; nothing is written and no kernel module is loaded."""
+    async def observe(self, sandbox: Sandbox, family: Family) -> NatView:
+        """Read the whole table of a family; nothing is written and no kernel module is loaded."""
 
-    async def apply(self, sandbox: Sandbox, variant: str, plan: Plan) -> None:
+    async def apply(self, sandbox: Sandbox, family: Family, variant: str, plan: Plan) -> None:
         """Write a plan: the rules in one transaction, new chains marked before they are filled."""

@@ -4,7 +4,7 @@ Goals:
 
 * Level-triggered. A pass looks at (decision, kernel, marks and journal) and at nothing that a lost
   event or a killed process could have made untrue. A pass over an equal state writes nothing.
-* Evidence. A pod counts as Programmed only after its table was read back and found equal.
+* Evidence. A pod counts as Programmed only after its tables were read back and found equal.
 * A difference is drift only where the same program had been read back before in the same network
   namespace; otherwise it is a program that is still to be brought in, and nobody's fault.
 * Whatever goes wrong in a pod becomes a finding in that pod's record, and what the record knew
@@ -12,53 +12,36 @@ Goals:
 * A chain that is gone is ours no more: the next one of its name may be anybody's.
 
 The decisions are `capture_nat`'s (what differs, what to write) and `Capture.writes` (how far to
-go); this module puts them in order around the effects.
+go); this module puts them in order around the effects, for each of the pod's tables.
 """
 
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from dataclasses import replace as changed
 
 from msgspec.structs import replace
 
 from capture_agent.desired import Capture, Writes
-from capture_agent.drift_accounting import drifted, failed, with_drift_counted
-from capture_agent.failures import FAILURES, finding_of
+from capture_agent.drift_accounting import failed, with_drift_counted
+from capture_agent.failures import FAILURES, Failure, finding_of
+from capture_agent.families import captured_families, pod_families
 from capture_agent.journal import Journal
-from capture_agent.nat_backends import BackendError, NatBackend, NatView
-from capture_agent.ownership import owned_chains
-from capture_agent.records import Finding, PodRecord
+from capture_agent.nat_backends import NatBackend
+from capture_agent.outcomes import Outcome, concluded
+from capture_agent.pod_tables import Assessment, PodTable
+from capture_agent.records import Drift, Finding, PodRecord
 from capture_agent.sandboxes import Sandbox
-from capture_api.capture_programs import CaptureProgramSpec
 from capture_api.node_captures import PodState
 from capture_nat.compiling import compile_program
-from capture_nat.drift import Difference, find_drift
+from capture_nat.enforceable import UnenforceableProgramError
 from capture_nat.families import Family
-from capture_nat.planning import Plan, plan_changes
 from capture_nat.rulesets import Ruleset
 
-log = logging.getLogger(__name__)
-
-PROGRAMMED = Finding(PodState.PROGRAMMED)
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What the kernel holds, and which chains of it are ours."""
-
-    view: NatView
-    owned: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Assessment:
-    """What is different from the program, and what writing would mend it."""
-
-    look: Look
-    ruleset: Ruleset
-    differences: tuple[Difference, ...]
-    plan: Plan
-    is_drift: bool
+_NO_FAMILY = Finding(
+    PodState.NOT_APPLICABLE,
+    "NoAddressInFamilies",
+    "the pod has no address of a family in spec.ipFamilies",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,134 +59,122 @@ class Reconciler:
     async def capture(self, record: PodRecord, desired: Capture, sandbox: Sandbox) -> PodRecord:
         """Make the sandbox hold a program, as far as the capture lets us, and record what is so."""
         record = replace(record, program=desired.spec)
+        captured = captured_families(desired.spec.program, sandbox.pod_ips)
+        if not captured:
+            return replace(record, finding=_NO_FAMILY)
         try:
-            assessment = await self._assess(record, desired.spec, sandbox)
-        except FAILURES as failure:
+            rulesets = {each: compile_program(desired.spec.program, each) for each in captured}
+        except UnenforceableProgramError as failure:
             return replace(record, finding=finding_of(failure))
-        record = replace(record, backend=assessment.look.view.variant)
-        if assessment.is_drift:
-            record = with_drift_counted(record, assessment.differences, self.timestamp())
-        if assessment.plan.is_empty:
-            return _holding(record, desired, sandbox)
-        obstacle = _obstacle(record, desired, assessment, self.monotonic())
-        if obstacle is not None:
-            return _left_alone(record, desired, sandbox, assessment, obstacle)
-        return await self._bring_in(record, desired, sandbox, assessment)
+        tables = self._tables(record, desired, sandbox, rulesets)
+        assessed = [(table, await _assessed(table)) for table in tables]
+        record = self._with_drift(record, assessed)
+        obstacles = _Obstacles(record, desired, self.monotonic())
+        outcomes = [await _outcome(table, found, obstacles) for table, found in assessed]
+        if any(outcome.is_drift and outcome.was_written for outcome in outcomes):
+            record = replace(record, backoff=record.backoff.after_repair(self.monotonic()))
+        return concluded(record, desired, sandbox, outcomes)
 
     async def release(self, record: PodRecord, sandbox: Sandbox) -> PodRecord:
         """Take everything of ours out of the sandbox; what is not ours stays.
 
         Returns:
-            A record that holds nothing, once the table was read back and nothing of ours is left.
+            A record that holds nothing, once the tables were read back and nothing of ours is left.
         """
-        try:
-            look = await self._look(sandbox)
-            plan = plan_changes(None, look.view.table, look.owned)
-            if not plan.is_empty:
-                look = await self._write(sandbox, look, plan)
-        except FAILURES as failure:
-            return replace(record, finding=finding_of(failure))
-        left = {name for name in look.owned if look.view.table.chains[name].policy is None}
-        if left:
-            return replace(record, finding=_still_referenced(left))
-        return replace(
-            record,
-            finding=PROGRAMMED,
-            program=None,
-            held_by="",
-            held_hash="",
-            held_in=None,
-            counted=(),
-            ports_not_listening=(),
-        )
+        left: set[str] = set()
+        for family in pod_families(sandbox.pod_ips) | self.journal.families(sandbox.key):
+            table = PodTable(sandbox, family, self.backend, self.journal)
+            try:
+                found = await table.assess()
+                if not found.plan.is_empty:
+                    found = await table.write(found)
+            except FAILURES as failure:
+                return replace(record, finding=finding_of(failure))
+            left |= found.look.left
+        return replace(record, finding=_still_referenced(left)) if left else record.released()
 
-    async def _assess(
-        self, record: PodRecord, program: CaptureProgramSpec, sandbox: Sandbox
-    ) -> Assessment:
-        ruleset = compile_program(program.program, Family.IPV4)
-        look = await self._look(sandbox)
-        differences = find_drift(ruleset, look.view.table)
-        return Assessment(
-            look=look,
-            ruleset=ruleset,
-            differences=differences,
-            plan=plan_changes(ruleset, look.view.table, look.owned),
-            is_drift=bool(differences) and record.holds(program, sandbox),
-        )
+    def _tables(
+        self,
+        record: PodRecord,
+        desired: Capture,
+        sandbox: Sandbox,
+        rulesets: Mapping[Family, Ruleset],
+    ) -> list[PodTable]:
+        """List the tables to look at: the captured ones, and those that may have leftovers."""
+        families = rulesets.keys() | self.journal.families(sandbox.key)
+        if not record.holds(desired.spec, sandbox):
+            families |= pod_families(sandbox.pod_ips)
+        return [
+            PodTable(
+                sandbox,
+                family,
+                self.backend,
+                self.journal,
+                ruleset=rulesets.get(family),
+                was_complete=record.holds(desired.spec, sandbox, family),
+            )
+            for family in Family
+            if family in families
+        ]
 
-    async def _bring_in(
-        self, record: PodRecord, desired: Capture, sandbox: Sandbox, assessment: Assessment
+    def _with_drift(
+        self, record: PodRecord, assessed: Iterable[tuple[PodTable, Assessment | Failure]]
     ) -> PodRecord:
-        # From here on the chains may be there, whatever becomes of this attempt.
-        record = replace(record, held_by=desired.spec.capture_uid)
-        if assessment.is_drift:
-            record = replace(record, backoff=record.backoff.after_repair(self.monotonic()))
-        try:
-            after = await self._write(sandbox, assessment.look, assessment.plan)
-        except FAILURES as failure:
-            return replace(record, finding=finding_of(failure))
-        differences = find_drift(assessment.ruleset, after.view.table)
-        if differences:
-            return replace(record, finding=drifted(differences, "it was written, and is not so"))
-        repaired = record.repaired + (1 if assessment.is_drift else 0)
-        return _holding(replace(record, repaired=repaired), desired, sandbox)
-
-    async def _look(self, sandbox: Sandbox) -> Look:
-        view = await self.backend.observe(sandbox)
-        recorded = self.journal.chains(sandbox.key) & view.table.chains.keys()
-        self._record(sandbox, recorded)
-        return Look(view, owned_chains(view, recorded))
-
-    async def _write(self, sandbox: Sandbox, look: Look, plan: Plan) -> Look:
-        if plan.adopted:
-            log.info("%s: already as planned, now ours: %s", sandbox.key, ", ".join(plan.adopted))
-        # On record first: killed after the write, the next pass must know the chains for ours.
-        self._record(sandbox, look.owned.union(plan.create, plan.adopted))
-        await self.backend.apply(sandbox, look.view.variant, plan)
-        return await self._look(sandbox)
-
-    def _record(self, sandbox: Sandbox, chains: frozenset[str]) -> None:
-        try:
-            self.journal.record(sandbox.key, chains)
-        except OSError as error:
-            raise BackendError(
-                "JournalUnwritable", f"the agent's state directory can't be written: {error}"
-            ) from error
+        drift = tuple(
+            Drift(table.family, difference)
+            for table, found in assessed
+            if isinstance(found, Assessment) and found.is_drift
+            for difference in found.differences
+        )
+        return with_drift_counted(record, drift, self.timestamp()) if drift else record
 
 
-def _obstacle(
-    record: PodRecord, desired: Capture, assessment: Assessment, now: float
-) -> str | None:
-    """Say why the plan may not be written now; None when it may."""
-    if desired.spec.suspend:
-        return "the capture is suspended: nothing is written"
-    if desired.writes is Writes.NONE:
-        return "mode is Observe: nothing is written"
-    if not assessment.is_drift:
-        return None
-    if desired.writes is Writes.PROGRAM:
-        return "driftPolicy is Report: nothing is repaired"
-    wait = record.backoff.wait(now)
-    return f"it keeps being changed: next repair in {wait:.1f} s" if wait > 0 else None
+@dataclass(frozen=True, slots=True)
+class _Obstacles:
+    """What may keep a plan from being written now."""
+
+    record: PodRecord
+    desired: Capture
+    now: float
+
+    def to(self, assessment: Assessment) -> str | None:
+        """Say why the plan may not be written; None when it may."""
+        if self.desired.spec.suspend:
+            return "the capture is suspended: nothing is written"
+        if self.desired.writes is Writes.NONE:
+            return "mode is Observe: nothing is written"
+        if not assessment.is_drift:
+            return None
+        if self.desired.writes is Writes.PROGRAM:
+            return "driftPolicy is Report: nothing is repaired"
+        wait = self.record.backoff.wait(self.now)
+        return f"it keeps being changed: next repair in {wait:.1f} s" if wait > 0 else None
 
 
-def _left_alone(
-    record: PodRecord, desired: Capture, sandbox: Sandbox, assessment: Assessment, obstacle: str
-) -> PodRecord:
-    if not assessment.differences:  # only leftovers of ours beside a complete program
-        return _holding(record, desired, sandbox)
-    return replace(record, finding=drifted(assessment.differences, obstacle))
+async def _assessed(table: PodTable) -> Assessment | Failure:
+    try:
+        return await table.assess()
+    except FAILURES as failure:
+        return failure
 
 
-def _holding(record: PodRecord, desired: Capture, sandbox: Sandbox) -> PodRecord:
-    return replace(
-        record,
-        finding=PROGRAMMED,
-        counted=(),
-        held_by=desired.spec.capture_uid,
-        held_hash=desired.spec.hash,
-        held_in=sandbox.netns,
-    )
+async def _outcome(table: PodTable, found: Assessment | Failure, obstacles: _Obstacles) -> Outcome:
+    unread = Outcome(table.family, is_captured=table.ruleset is not None)
+    if not isinstance(found, Assessment):
+        return changed(unread, failure=found)
+    seen = changed(unread, variant=found.look.view.variant, is_drift=found.is_drift)
+    if found.plan.is_empty:
+        return seen
+    obstacle = obstacles.to(found)
+    if obstacle is not None:
+        # Without differences there are only leftovers of ours beside what is to be there.
+        return changed(seen, differences=found.differences, why_left=obstacle)
+    written = changed(seen, was_written=True)
+    try:
+        left = (await table.write(found)).differences
+    except FAILURES as failure:
+        return changed(written, failure=failure)
+    return changed(written, differences=left, why_left="it was written, and is not so")
 
 
 def _still_referenced(chains: set[str]) -> Finding:

@@ -5,13 +5,23 @@ begins as what the previous agent reported, as long as pod and network namespace
 """
 
 import msgspec
+from msgspec.structs import replace
 
 from capture_agent.repair_backoff import RepairBackoff
 from capture_agent.sandboxes import Sandbox
 from capture_api.capture_programs import CaptureProgramSpec
 from capture_api.captures import LastDrift
 from capture_api.node_captures import DispatchedPod, NetnsIdentity, PodEvidence, PodState
+from capture_api.programs import IpFamilies, IpFamily
 from capture_nat.drift import Difference
+from capture_nat.families import Family
+
+
+class Drift(msgspec.Struct, frozen=True):
+    """A difference and the family in whose table it is."""
+
+    family: Family
+    difference: Difference
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -34,20 +44,42 @@ class PodRecord(msgspec.Struct, frozen=True):
     held_hash: str = ""
     """Hash of the program that was last read back complete from `held_in`."""
     held_in: NetnsIdentity | None = None
+    held_families: IpFamilies = ()
+    """The families in whose tables that was so."""
     backend: str = ""
     ports_not_listening: tuple[int, ...] = ()
     detected: int = 0
     repaired: int = 0
-    counted: tuple[Difference, ...] = ()
+    counted: tuple[Drift, ...] = ()
     """The drift that was counted last: the same drift, still there, is not a new one."""
     last_drift: LastDrift | None = None
     backoff: RepairBackoff = RepairBackoff()
     examined_generation: int = 0
     """Generation of the NodeCapture under which the pod was last examined."""
 
-    def holds(self, program: CaptureProgramSpec, sandbox: Sandbox) -> bool:
-        """Whether the sandbox was seen holding the program: a difference now is drift."""
-        return self.held_hash == program.hash and self.held_in == sandbox.netns
+    def holds(
+        self, program: CaptureProgramSpec, sandbox: Sandbox, family: Family | None = None
+    ) -> bool:
+        """Whether the sandbox was seen holding the program: a difference now is drift.
+
+        With `family`, whether it was seen in the table of that family.
+        """
+        is_same = self.held_hash == program.hash and self.held_in == sandbox.netns
+        return is_same and (family is None or IpFamily[family.name] in self.held_families)
+
+    def released(self) -> "PodRecord":
+        """Record that nothing of ours is in the pod."""
+        return replace(
+            self,
+            finding=Finding(PodState.PROGRAMMED),
+            program=None,
+            held_by="",
+            held_hash="",
+            held_in=None,
+            held_families=(),
+            counted=(),
+            ports_not_listening=(),
+        )
 
     @property
     def is_reported(self) -> bool:
@@ -78,6 +110,7 @@ class PodRecord(msgspec.Struct, frozen=True):
             generation=program.capture_generation if program is not None and is_current else 0,
             hash=self.held_hash,
             netns=self.held_in,
+            ip_families=self.held_families,
             backend=self.backend,
             ports_not_listening=self.ports_not_listening,
             drift_detected=self.detected,
@@ -94,6 +127,7 @@ def record_of(reported: PodEvidence) -> PodRecord:
         held_by=reported.capture_uid,
         held_hash=reported.hash,
         held_in=reported.netns,
+        held_families=reported.ip_families,
         backend=reported.backend,
         ports_not_listening=reported.ports_not_listening,
         detected=reported.drift_detected,

@@ -4,7 +4,11 @@ from typing import Any
 
 from cluster.kube import IMAGE
 
-LISTEN = "import socket,time; s=socket.create_server(('',{port})); time.sleep(1e6)"
+LISTEN = """\
+import socket, time
+server = socket.create_server(("::", {port}), family=socket.AF_INET6, dualstack_ipv6=True)
+time.sleep(1e6)
+"""
 
 
 def pod(name: str, labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:  # noqa: ANN401

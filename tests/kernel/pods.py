@@ -13,6 +13,7 @@ from capture_agent.sandboxes import Sandbox
 _UNIFIED = Path("/sys/fs/cgroup/unified")
 CGROUPS = (_UNIFIED if _UNIFIED.exists() else Path("/sys/fs/cgroup")) / "traffic-capture-tests"
 ADDRESS = "10.9.8.7"
+ADDRESS6 = "fd00:9::7"
 
 QUIET = "exec cat"
 """A pod's process that does nothing but echo."""
@@ -88,6 +89,7 @@ def started_pod(script: str = QUIET, *, own_netns: bool = True) -> Iterator[Pod]
             if own_netns:
                 pod.run("ip", "link", "set", "lo", "up")
                 pod.run("ip", "address", "add", f"{ADDRESS}/32", "dev", "lo")
+                pod.run("ip", "address", "add", f"{ADDRESS6}/128", "dev", "lo")
             yield pod
         finally:
             pod.kill()

@@ -11,6 +11,7 @@ from capture_agent.reconciling import Reconciler
 from capture_agent.records import PodRecord
 from capture_api.captures import Mode
 from capture_api.node_captures import PodState
+from capture_nat.families import Family
 from kernel.capture_agent import raw_chains
 from kernel.pods import Pod
 from unit.capture_agent.captures import capture, record
@@ -93,7 +94,7 @@ async def test_a_table_of_hostile_size_is_refused(pod: Pod, backend: IptablesBac
     rule = f"-A OUTPUT -p udp -m comment --comment {'x' * 200} -j RETURN\n"
     pod.run("iptables-nft-restore", stdin=f"*nat\n{rule * 20000}COMMIT\n")
     with pytest.raises(SandboxRefusedError, match="printed more than"):
-        await backend.observe(pod.sandbox())
+        await backend.observe(pod.sandbox(), Family.IPV4)
     assert backend.broker.starts == 1
 
 

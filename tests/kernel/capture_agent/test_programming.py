@@ -14,6 +14,7 @@ from capture_api.captures import Mode
 from capture_api.node_captures import PodState
 from capture_api.ports import PortRange
 from capture_api.programs import Inbound, InboundTerm
+from capture_nat.families import Family
 from capture_nat.planning import Plan
 from kernel.pods import Pod
 from unit.capture_agent.captures import capture, program, record
@@ -82,7 +83,7 @@ async def test_a_base_chain_that_somebody_uses_stays(
     after = await reconciler.capture(record(), capture(), sandbox)
     pod.run("iptables-nft", "-t", "nat", "-A", "OUTPUT", "-p", "udp", "-j", "ACCEPT")
     await reconciler.release(after, sandbox)
-    await backend.apply(sandbox, NFT, Plan(drop_if_empty=("OUTPUT", "PREROUTING")))
+    await backend.apply(sandbox, Family.IPV4, NFT, Plan(drop_if_empty=("OUTPUT", "PREROUTING")))
     assert without_policies(pod.run("iptables-nft", "-t", "nat", "-S")) == (
         "-A OUTPUT -p udp -j ACCEPT\n"
     )
@@ -93,10 +94,10 @@ async def test_marks_survive_a_flush_and_a_refill(pod: Pod, backend: IptablesBac
     sandbox = pod.sandbox()
     names = ("ISTIO_REDIRECT", "OUTPUT")
     refill = "*nat\n:ISTIO_REDIRECT - [0:0]\n-A ISTIO_REDIRECT -j RETURN\nCOMMIT\n"
-    await backend.apply(sandbox, NFT, Plan(create=names))
+    await backend.apply(sandbox, Family.IPV4, NFT, Plan(create=names))
     pod.run("iptables-nft", "-t", "nat", "-F")
-    await backend.apply(sandbox, NFT, Plan(restore_input=refill))
-    view = await backend.observe(sandbox)
+    await backend.apply(sandbox, Family.IPV4, NFT, Plan(restore_input=refill))
+    view = await backend.observe(sandbox, Family.IPV4)
     assert view.marked == set(names)
     assert view.table.rules("ISTIO_REDIRECT") == ("-A ISTIO_REDIRECT -j RETURN",)
 
@@ -117,7 +118,7 @@ async def test_a_write_that_was_cut_short_is_completed(
 ) -> None:
     """Chains created and marked, nothing in them yet: that is no conflict and no drift."""
     names = ("ISTIO_INBOUND", "ISTIO_IN_REDIRECT", "ISTIO_OUTPUT", "ISTIO_REDIRECT", "OUTPUT")
-    await backend.apply(pod.sandbox(), NFT, Plan(create=names))
+    await backend.apply(pod.sandbox(), Family.IPV4, NFT, Plan(create=names))
     after = await reconciler.capture(record(), capture(), pod.sandbox())
     assert (after.finding.state, after.detected) == (PodState.PROGRAMMED, 0)
     assert without_policies(pod.run("iptables-nft", "-t", "nat", "-S")) == REFERENCE
@@ -128,10 +129,11 @@ async def test_a_refused_transaction_leaves_empty_marked_chains_and_no_more(
 ) -> None:
     """Nothing refers to them, so no packet notices."""
     bad = "*nat\n-A ISTIO_OUTPUT -j NO_SUCH_TARGET\nCOMMIT\n"
+    plan = Plan(create=("ISTIO_OUTPUT",), restore_input=bad)
     with pytest.raises(BackendError, match="iptables-nft-restore failed") as raised:
-        await backend.apply(pod.sandbox(), NFT, Plan(create=("ISTIO_OUTPUT",), restore_input=bad))
+        await backend.apply(pod.sandbox(), Family.IPV4, NFT, plan)
     assert raised.value.reason == "WriteFailed"
-    view = await backend.observe(pod.sandbox())
+    view = await backend.observe(pod.sandbox(), Family.IPV4)
     assert view.marked == {"ISTIO_OUTPUT"}
     assert set(view.table.chains) == {"ISTIO_OUTPUT"}
 
@@ -146,7 +148,7 @@ async def test_a_chain_that_somebody_created_since_we_looked_is_not_filled(
     refill = "*nat\n:ISTIO_OUTPUT - [0:0]\nCOMMIT\n"
     plan = Plan(create=("ISTIO_OUTPUT", "ISTIO_REDIRECT"), restore_input=refill)
     with pytest.raises(BackendError, match="nft failed"):
-        await backend.apply(pod.sandbox(), NFT, plan)
+        await backend.apply(pod.sandbox(), Family.IPV4, NFT, plan)
     assert pod.run("nft", "-a", "list", "ruleset") == before
 
 
@@ -187,5 +189,5 @@ async def test_legacy_rules_are_served_where_they_are(
 
 async def test_our_mark_is_what_nft_shows(pod: Pod, backend: IptablesBackend) -> None:
     """People find out with nft whose chain it is."""
-    await backend.apply(pod.sandbox(), NFT, Plan(create=("ISTIO_OUTPUT",)))
+    await backend.apply(pod.sandbox(), Family.IPV4, NFT, Plan(create=("ISTIO_OUTPUT",)))
     assert f'comment "{MARK}"' in pod.run("nft", "list", "ruleset")

@@ -3,14 +3,19 @@
 from msgspec.structs import replace
 
 from capture_agent.drift_accounting import MAX_MESSAGE, describe, drifted, with_drift_counted
+from capture_agent.records import Drift
 from capture_api.node_captures import PodState
 from capture_nat.drift import Difference, DriftKind
+from capture_nat.families import Family
 from unit.capture_agent.captures import record
 
-FLUSHED = (Difference(DriftKind.FLUSHED, "", "ISTIO_INBOUND", ""),)
+FLUSHED = (Drift(Family.IPV4, Difference(DriftKind.FLUSHED, "", "ISTIO_INBOUND", "")),)
 INSERTED = (
-    Difference(DriftKind.RULE_INSERTED, "ISTIO_OUTPUT", "", "-A ISTIO_OUTPUT -j ACCEPT"),
-    Difference(DriftKind.RULE_DUPLICATED, "ISTIO_OUTPUT", "x", "x"),
+    Drift(
+        Family.IPV4,
+        Difference(DriftKind.RULE_INSERTED, "ISTIO_OUTPUT", "", "-A ISTIO_OUTPUT -j ACCEPT"),
+    ),
+    Drift(Family.IPV6, Difference(DriftKind.RULE_DUPLICATED, "ISTIO_OUTPUT", "x", "x")),
 )
 
 
@@ -49,7 +54,7 @@ def test_a_finding_names_the_kind_the_rules_and_what_hinders_the_repair() -> Non
 def test_a_message_fits_the_status() -> None:
     """Whatever somebody else put into the rule."""
     long = Difference(DriftKind.JUMP_SHADOWED, "OUTPUT", "e" * 256, "f" * 256)
-    assert len(drifted((long,), "why").message) == MAX_MESSAGE
+    assert len(drifted((Drift(Family.IPV6, long),), "why").message) == MAX_MESSAGE
 
 
 def test_a_difference_without_rules_is_its_chain() -> None:

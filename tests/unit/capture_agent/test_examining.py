@@ -22,6 +22,7 @@ from capture_api.capture_programs import CaptureProgram, CaptureProgramSpec
 from capture_api.meta import ObjectMeta
 from capture_api.node_captures import NetnsIdentity, PodState
 from capture_api.wire import encode
+from capture_nat.families import Family
 from unit.capture_agent.captures import (
     CAPTURE_UID,
     POD_UID,
@@ -42,11 +43,11 @@ class Backend(FakeBackend):
 
     failure: Exception | None = None
 
-    async def observe(self, sandbox: Sandbox) -> NatView:
+    async def observe(self, sandbox: Sandbox, family: Family) -> NatView:
         """Fail, or read."""
         if self.failure:
             raise self.failure
-        return await super().observe(sandbox)
+        return await super().observe(sandbox, family)
 
 
 class Node:
@@ -156,7 +157,7 @@ async def test_a_pod_of_no_capture_is_freed(node: Node) -> None:
     after = await node.examine(replace(held, pod=dispatched(None)))
     assert after.held_by == ""
     assert after.is_released
-    assert not node.backend.tables[SANDBOX.key].rules("ISTIO_OUTPUT")
+    assert not node.backend.tables[SANDBOX.key, Family.IPV4].rules("ISTIO_OUTPUT")
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """A redirect port counts as served when a socket takes connections where REDIRECT sends them."""
 
 import pytest
+from msgspec.structs import replace
 
 from capture_agent.broker_protocol import Listener
 from capture_agent.listening import ports_not_listening
-from capture_api.programs import Inbound, Outbound, Program
+from capture_api.programs import Inbound, IpFamily, Outbound, Program
 
-POD_IPS = ("10.1.2.3", "fd00::3")
+POD_IPS = ("10.1.2.3",)
+DUAL = ("10.1.2.3", "fd00::3")
 INBOUND = Program(chain_prefix="C", inbound=Inbound(redirect_port=15006))
 OUTBOUND = Program(chain_prefix="C", outbound=Outbound(redirect_port=15001))
 
@@ -30,6 +32,34 @@ def test_where_a_socket_has_to_listen(address: str, inbound: bool, outbound: boo
     sockets = [Listener(address, 15006), Listener(address, 15001)]
     assert (ports_not_listening(INBOUND, sockets, POD_IPS) == ()) is inbound
     assert (ports_not_listening(OUTBOUND, sockets, POD_IPS) == ()) is outbound
+
+
+@pytest.mark.parametrize(
+    ("addresses", "inbound", "outbound"),
+    [
+        (("::",), True, True),
+        (("0.0.0.0",), False, False),  # noqa: S104 - nothing is bound
+        (("0.0.0.0", "::1"), False, True),  # noqa: S104 - the same
+        (("10.1.2.3", "fd00:0::3"), True, False),
+        (("127.0.0.1", "::1"), False, True),
+        (("fd00::3",), False, False),
+    ],
+)
+def test_a_pod_of_both_families_needs_sockets_for_both(
+    addresses: tuple[str, ...],
+    inbound: bool,  # noqa: FBT001
+    outbound: bool,  # noqa: FBT001
+) -> None:
+    """A proxy on 0.0.0.0 alone takes no IPv6 connection, and the rules would send it some."""
+    sockets = [Listener(address, port) for address in addresses for port in (15001, 15006)]
+    assert (ports_not_listening(INBOUND, sockets, DUAL) == ()) is inbound
+    assert (ports_not_listening(OUTBOUND, sockets, DUAL) == ()) is outbound
+
+
+def test_a_family_that_is_not_captured_needs_no_socket() -> None:
+    """The program says which are."""
+    program = replace(INBOUND, ip_families=(IpFamily.IPV4,))
+    assert ports_not_listening(program, [Listener("10.1.2.3", 15006)], DUAL) == ()
 
 
 def test_a_socket_on_another_port_does_not_count() -> None:

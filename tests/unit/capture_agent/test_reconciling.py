@@ -34,6 +34,7 @@ from unit.capture_agent.captures import (
     record,
 )
 
+TABLE = (SANDBOX.key, Family.IPV4)
 FOREIGN = NatTable(
     {
         "PREROUTING": TableChain("ACCEPT", ("-A PREROUTING -p udp -j FOREIGN",)),
@@ -64,11 +65,11 @@ class Node:
     @property
     def table(self) -> NatTable:
         """What the kernel holds."""
-        return self.backend.tables.get(SANDBOX.key, NatTable())
+        return self.backend.tables.get(TABLE, NatTable())
 
     @table.setter
     def table(self, table: NatTable) -> None:
-        self.backend.tables[SANDBOX.key] = table
+        self.backend.tables[TABLE] = table
 
     async def capture(self, before: PodRecord, desired: Capture) -> PodRecord:
         """Make a pass."""
@@ -284,7 +285,7 @@ async def test_release_leaves_exactly_what_was_there_before(node: Node) -> None:
     assert node.table == FOREIGN
     assert (after.held_by, after.held_hash, after.held_in) == ("", "", None)
     assert after.finding.state is PodState.PROGRAMMED
-    assert node.journal.chains(SANDBOX.key) == frozenset()
+    assert node.journal.chains(*TABLE) == frozenset()
 
 
 async def test_release_does_not_touch_chains_that_are_not_ours(node: Node) -> None:
@@ -333,7 +334,7 @@ async def test_a_marked_chain_with_a_name_of_an_option_is_left_alone(node: Node)
     """Whoever owns the pod can mark what they like; such a name must not get into a command."""
     name = "--modprobe=/proc/7/root/x"
     node.table = FOREIGN.with_chain(name, TableChain(None))
-    node.backend.marked[SANDBOX.key] = frozenset({name})
+    node.backend.marked[TABLE] = frozenset({name})
     after = await node.release(await node.capture(record(), capture()))
     assert after.held_by == ""
     assert node.table == FOREIGN.with_chain(name, TableChain(None))
@@ -378,7 +379,7 @@ async def test_without_a_journal_nothing_is_written(node: Node) -> None:
 class SilentBackend(FakeBackend):
     """Says that it wrote, and did not."""
 
-    async def apply(self, sandbox: Sandbox, variant: str, plan: Plan) -> None:
+    async def apply(self, sandbox: Sandbox, family: Family, variant: str, plan: Plan) -> None:
         """Do nothing."""
 
 
@@ -388,15 +389,15 @@ class FailingBackend(FakeBackend):
     reading: Exception | None = None
     written: Exception | None = None
 
-    async def observe(self, sandbox: Sandbox) -> NatView:
+    async def observe(self, sandbox: Sandbox, family: Family) -> NatView:
         """Fail, or read."""
         if self.reading:
             raise self.reading
-        return await super().observe(sandbox)
+        return await super().observe(sandbox, family)
 
-    async def apply(self, sandbox: Sandbox, variant: str, plan: Plan) -> None:
+    async def apply(self, sandbox: Sandbox, family: Family, variant: str, plan: Plan) -> None:
         """Write, and then fail perhaps."""
-        await super().apply(sandbox, variant, plan)
+        await super().apply(sandbox, family, variant, plan)
         if self.written:
             raise self.written
 
