@@ -18,6 +18,7 @@ export NO_PROXY := $(no_proxy)
 PYTHON ?= python3
 IMAGE ?= localhost/traffic-capture
 TAG ?= dev
+NODES ?= 1
 PYTHON_VERSION ?= 3.13
 
 local_cluster := PYTHONPATH=cluster $(PYTHON) -m local_cluster
@@ -27,8 +28,8 @@ uv_run = "$$($(local_cluster) uv)" run --locked
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-cluster: ## start a Kubernetes cluster on this machine, building what is missing
-	@$(local_cluster) up
+cluster: ## start a Kubernetes cluster on this machine, or add nodes to it (NODES=2)
+	@$(local_cluster) up $(NODES)
 
 cluster-down: ## stop it and leave nothing of it but the per-user cache
 	@$(local_cluster) down
@@ -36,7 +37,7 @@ cluster-down: ## stop it and leave nothing of it but the per-user cache
 status: ## say which parts of the local cluster run
 	@$(local_cluster) status
 
-image: ## build the images and load them into the local cluster, if it runs
+image: ## build the images and load them into every node of the local cluster
 	@$(local_cluster) image
 
 wheels: ## write dist/image, to build the image with docker or podman (PYTHON_VERSION=3.13)
@@ -54,7 +55,7 @@ lint: ## check style, types and import contracts
 	$(uv_run) mypy
 	$(uv_run) lint-imports
 
-test: lint cluster image ## check everything: lint, unit, kernel and real-cluster tests
+test: lint install ## check everything: lint, unit, kernel and real-cluster tests
 	$(uv_run) pytest
 
 clean: cluster-down ## stop the cluster and remove what was built in this folder

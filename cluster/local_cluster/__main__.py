@@ -13,6 +13,8 @@ from local_cluster.errors import LocalClusterError
 from local_cluster.images.deliver import image
 from local_cluster.images.wheels import publish
 from local_cluster.install import install
+from local_cluster.joining import join
+from local_cluster.node import MOST_NODES, Node
 from local_cluster.privilege import complete_path
 from local_cluster.start import start
 from local_cluster.status import status
@@ -45,7 +47,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     root = argparse.ArgumentParser(prog="local_cluster", description=__doc__)
     commands = root.add_subparsers(dest="command", required=True)
-    commands.add_parser("up", help="start the cluster, building what is missing")
+    start = commands.add_parser("up", help="start the cluster, building what is missing")
+    start.add_argument("nodes", type=node_count, nargs="?", default=1, help="how many, at least")
     commands.add_parser("down", help="stop the cluster and remove every trace of it")
     commands.add_parser("status", help="say what runs")
     commands.add_parser("image", help="build the images and load them into the cluster")
@@ -55,16 +58,26 @@ def parser() -> argparse.ArgumentParser:
     chart.add_argument("image", help="the image's name without its tag")
     chart.add_argument("tag", help="the image's tag")
     commands.add_parser("uv", help="print the path of uv, installing it if need be")
-    commands.add_parser("start", help="(as root) start the node").add_argument("binaries")
-    commands.add_parser("stop", help="(as root) stop the node")
+    commands.add_parser("start", help="(as root) start the first node").add_argument("binaries")
+    joining = commands.add_parser("join", help="(as root) start a further node")
+    joining.add_argument("binaries")
+    joining.add_argument("index", type=int)
+    commands.add_parser("stop", help="(as root) stop the nodes")
     return root
+
+
+def node_count(text: str) -> int:
+    """Read a number of nodes."""
+    if not (text.isdecimal() and 1 <= int(text) <= MOST_NODES):
+        raise argparse.ArgumentTypeError(f"NODES is a number from 1 to {MOST_NODES}, not {text!r}")
+    return int(text)
 
 
 def run(arguments: argparse.Namespace, checkout: Checkout) -> None:
     """Do what the arguments ask for."""
     match arguments.command:
         case "up":
-            up(checkout)
+            up(checkout, arguments.nodes)
         case "down":
             down(checkout)
         case "status":
@@ -77,8 +90,17 @@ def run(arguments: argparse.Namespace, checkout: Checkout) -> None:
             install(checkout, arguments.image, arguments.tag)
         case "uv":
             print(uv())
+        case _:
+            run_as_root(arguments, checkout)
+
+
+def run_as_root(arguments: argparse.Namespace, checkout: Checkout) -> None:
+    """Do what another command has asked root to do."""
+    match arguments.command:
         case "start":
             start(checkout, Path(arguments.binaries))
+        case "join":
+            join(checkout, Path(arguments.binaries), Node(arguments.index))
         case "stop":
             stop_as_root(checkout)
 

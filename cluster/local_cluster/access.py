@@ -1,4 +1,4 @@
-"""For tests and the demo: which cluster to use, and how to reach into the local one's node.
+"""For tests and the demo: which cluster to use, and how to reach into the local one's nodes.
 
     cluster = access.cluster()
     subprocess.run([cluster.kubectl, "--kubeconfig", cluster.kubeconfig, "get", "nodes"])
@@ -64,16 +64,22 @@ def cluster() -> Cluster:
     return Cluster(checkout.kubeconfig, kubectl, helm, is_local=True)
 
 
+def nodes() -> list[Node]:
+    """Return the local nodes that run, in order; none of another cluster's."""
+    return [] if other_kubeconfig() else health.running_nodes(Checkout.this())
+
+
 def node_pid(node: Node = CONTROL_PLANE_NODE) -> int:
     """Return the PID, as the host numbers it, of the PID 1 of a local node.
 
     Raises:
-        ClusterNotRunningError: the local cluster doesn't run, or another cluster was named.
+        ClusterNotRunningError: the node doesn't run, or another cluster was named.
     """
-    checkout = Checkout.this()
-    if other_kubeconfig() or not health.is_running(checkout):
-        raise ClusterNotRunningError("only a node of the running local cluster can be entered")
-    return int(checkout.node(node).pid.read_text())
+    if node not in nodes():
+        raise ClusterNotRunningError(
+            f"{node.name} of the local cluster isn't running, so it can't be entered"
+        )
+    return int(Checkout.this().node(node).pid.read_text())
 
 
 def nsenter_node(argv: Sequence[str | Path], node: Node = CONTROL_PLANE_NODE) -> list[str]:

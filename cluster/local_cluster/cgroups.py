@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,13 +87,12 @@ def existing_cgroups() -> list[Path]:
     return [folder for root in roots for folder in sorted(root.glob(f"{CGROUP_PREFIX}*"))]
 
 
-def remove_cgroups() -> list[Path]:
-    """End every process in our cgroups, remove them, and return those that were there.
+def remove_cgroups(found: Sequence[Path]) -> None:
+    """End every process in these cgroups, and remove them.
 
     Raises:
         LocalClusterError: one can't be removed.
     """
-    found = existing_cgroups()
     deadline = time.monotonic() + REMOVAL_SECONDS
     while remaining := [folder for folder in found if folder.exists()]:
         for folder in remaining:
@@ -101,7 +101,6 @@ def remove_cgroups() -> list[Path]:
         if time.monotonic() > deadline:
             raise LocalClusterError(f"cgroups can't be removed, something runs in them: {found}")
         time.sleep(0.02)  # a killed process leaves its cgroup a moment later; nothing tells when
-    return found
 
 
 def _kill_members(folder: Path) -> None:

@@ -33,6 +33,11 @@ class NodeFolder:
         return self.path / "pid"
 
     @property
+    def lock(self) -> Path:
+        """Held by the PID 1 of a node other than the first, as long as it lives."""
+        return self.path / "lock"
+
+    @property
     def parts(self) -> Path:
         """What the supervisor knows about the parts, as JSON."""
         return self.path / "parts.json"
@@ -73,6 +78,11 @@ class Checkout:
     def control_plane(self) -> Path:
         """Certificates and kubeconfigs of the control plane."""
         return self.state / "control-plane"
+
+    def nodes(self) -> list[Node]:
+        """Return the nodes that have a folder here, whether they run or not, in order."""
+        indices = (path.name.removeprefix("node") for path in self.state.glob("node*"))
+        return sorted(Node(int(index)) for index in indices if index.isdecimal())
 
     def node(self, node: Node) -> NodeFolder:
         """Return a node's folder."""

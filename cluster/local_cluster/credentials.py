@@ -1,5 +1,6 @@
 """Who may speak to the API server, and as whom."""
 
+import shutil
 from pathlib import Path
 
 from local_cluster.checkout import Checkout
@@ -26,7 +27,8 @@ def write_control_plane_credentials(checkout: Checkout) -> Authority:
 
 
 def write_node_credentials(authority: Authority, node: Node, etc: Path) -> None:
-    """Make the kubeconfigs of a node's kubelet and kube-proxy."""
+    """Make the kubeconfigs of a node's kubelet and kube-proxy, and tell it the authority."""
+    shutil.copy(authority.folder / "ca.crt", etc)
     subjects = {
         "kubelet": f"/O=system:nodes/CN=system:node:{node.name}",
         "kube-proxy": "/CN=system:kube-proxy",

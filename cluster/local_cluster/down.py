@@ -1,4 +1,4 @@
-"""`make cluster-down`: end the node and leave nothing of it on this machine."""
+"""`make cluster-down`: end the nodes and leave nothing of it on this machine."""
 
 import os
 import select
@@ -9,7 +9,7 @@ from local_cluster import health, leftovers, lock
 from local_cluster.cache import locked
 from local_cluster.checkout import Checkout
 from local_cluster.errors import LocalClusterError
-from local_cluster.node import CONTROL_PLANE_NODE
+from local_cluster.node import Node
 from local_cluster.privilege import is_root, this_module_as_root
 from local_cluster.progress import say
 
@@ -39,14 +39,19 @@ def stop(checkout: Checkout) -> None:
 
 
 def stop_as_root(checkout: Checkout) -> None:
-    """Kill the node's PID 1, wait until the kernel has ended the rest, and clear up."""
-    if health.is_running(checkout):
-        kill(int(checkout.node(CONTROL_PLANE_NODE).pid.read_text()))
+    """Kill each node's PID 1, wait until the kernel has ended the rest, and clear up."""
+    for node in reversed(health.running_nodes(checkout)):
+        end_node(checkout, node)
     descriptor = lock.take(checkout.root)
     try:
         leftovers.clear(checkout)
     finally:
         os.close(descriptor)
+
+
+def end_node(checkout: Checkout, node: Node) -> None:
+    """End one node with everything that runs in it, as root."""
+    kill(int(checkout.node(node).pid.read_text()))
 
 
 def kill(pid: int) -> None:

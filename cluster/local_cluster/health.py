@@ -27,9 +27,19 @@ class NodeHealth:
         return {name: state for name, state in self.parts.items() if state != "running"}
 
 
-def is_running(checkout: Checkout) -> bool:
-    """Say whether the cluster that runs on this machine is this checkout's."""
-    return lock.holder() == checkout.root
+def is_running(checkout: Checkout, node: Node = CONTROL_PLANE_NODE) -> bool:
+    """Say whether this checkout's node runs; if the first does, its cluster does."""
+    return lock.holder(node_lock(checkout, node)) == checkout.root
+
+
+def node_lock(checkout: Checkout, node: Node) -> Path:
+    """Return the lock that a node's PID 1 holds: the first one's is the machine's."""
+    return lock.LOCK if node == CONTROL_PLANE_NODE else checkout.node(node).lock
+
+
+def running_nodes(checkout: Checkout) -> list[Node]:
+    """Return the nodes of this checkout's cluster that run, in order."""
+    return [node for node in checkout.nodes() if is_running(checkout, node)]
 
 
 def node_health(report: Path) -> NodeHealth:
@@ -45,11 +55,16 @@ def node_health(report: Path) -> NodeHealth:
 def is_ready(checkout: Checkout, node: Node = CONTROL_PLANE_NODE) -> bool:
     """Say whether the API server answers, the node is Ready and pods can be created.
 
-    A pod needs its namespace's default service account, which a controller makes.
+    A pod needs its namespace's default service account, which a controller makes. The kubelet is
+    asked as well: of a node that ended, the API server says for a while that it is Ready.
     """
     condition = '{.status.conditions[?(@.type=="Ready")].status}'
     ready = _kubectl(checkout, "get", "node", node.name, "-o", f"jsonpath={condition}")
-    return ready == "True" and bool(_kubectl(checkout, "get", "sa", "default", "-o", "name"))
+    return (
+        ready == "True"
+        and bool(_kubectl(checkout, "get", "sa", "default", "-o", "name"))
+        and _kubectl(checkout, "get", "--raw", f"/api/v1/nodes/{node.name}/proxy/healthz") == "ok"
+    )
 
 
 def _kubectl(checkout: Checkout, *arguments: str) -> str:

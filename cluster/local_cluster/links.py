@@ -1,7 +1,7 @@
 """The network between the host and the nodes: one bridge, and one veth per node."""
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from local_cluster.commands import run
 from local_cluster.errors import LocalClusterError
@@ -30,18 +30,23 @@ def create_bridge() -> None:
 
 def connect(node: Node, pid: int) -> None:
     """Make a veth from the bridge to `eth0` in the network namespace of the node's PID 1."""
-    peer = ["peer", "name", "eth0", "netns", str(pid)]
+    peer = ["peer", "name", "eth0", "address", node.mac, "netns", str(pid)]
     run(["ip", "link", "add", node.link, "type", "veth", *peer])
     run(["ip", "link", "set", node.link, "master", BRIDGE, "up"])
+    ip = ["nsenter", "--target", str(pid), "--net", "ip"]
+    run([*ip, "link", "set", "lo", "up"])
+    run([*ip, "address", "add", str(node.interface), "dev", "eth0"])
+    run([*ip, "link", "set", "eth0", "up"])
+    run([*ip, "route", "add", "default", "via", str(HOST_INTERFACE.ip)])
 
 
-def remove_links() -> list[str]:
-    """Remove every link of ours and return what was there.
+def remove_links(names: Collection[str]) -> list[str]:
+    """Remove those of our links that are there, and return their names.
 
     Raises:
         LocalClusterError: one can't be removed.
     """
-    found = existing_links()
+    found = [name for name in existing_links() if name in names]
     for name in found:
         try:
             run(["ip", "link", "delete", name])

@@ -1,7 +1,8 @@
-"""One local cluster per machine: a lock that lives as long as the node's PID 1.
+"""One local cluster per machine: a lock that lives as long as the first node's PID 1.
 
 The command that starts a node takes the lock and hands the open file down to the node's PID 1.
 The kernel frees it when that process ends, however it ends. The file's text names the checkout.
+Each further node has a lock of its own of the same kind, which says that it lives.
 """
 
 import fcntl

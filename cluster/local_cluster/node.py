@@ -1,7 +1,7 @@
 """A node as a value: everything that tells one node from another follows from its index."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 
 NODE_NETWORK = IPv4Network("192.168.77.0/24")
 POD_NETWORK_V4 = IPv4Network("10.244.0.0/16")
@@ -19,7 +19,7 @@ CGROUP_PREFIX = "traffic-capture-node"
 MOST_NODES = 99
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Node:
     """One node of the cluster; the first, index 1, carries the control plane."""
 
@@ -43,6 +43,16 @@ class Node:
     def address(self) -> IPv4Address:
         """The node's InternalIP."""
         return self.interface.ip
+
+    @property
+    def mac(self) -> str:
+        """The hardware address of its eth0: back after its end, it is where others remember it."""
+        return ":".join(f"{byte:02x}" for byte in b"\x02\x00" + self.address.packed)
+
+    @property
+    def link_local(self) -> IPv6Interface:
+        """An address of its eth0 that other nodes can name as the way to its pods."""
+        return IPv6Interface(f"fe80::77:{self.index}/64")
 
     @property
     def pods_v4(self) -> IPv4Network:

@@ -7,7 +7,6 @@ from ipaddress import IPv4Network, IPv6Network
 from local_cluster.inside import (
     CNI_PLUGINS,
     CONTAINERD_SOCKET,
-    CONTROL_PLANE,
     ETC,
     NRI_SOCKET,
     VOLUME_PLUGINS,
@@ -87,7 +86,7 @@ def kubelet_json(node: Node) -> str:
         "authentication": {
             "anonymous": {"enabled": False},
             "webhook": {"enabled": True},
-            "x509": {"clientCAFile": f"{CONTROL_PLANE}/ca.crt"},
+            "x509": {"clientCAFile": f"{ETC}/ca.crt"},
         },
         "authorization": {"mode": "Webhook"},
         "clusterDNS": [str(DNS_SERVICE_ADDRESS)],

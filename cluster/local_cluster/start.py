@@ -1,11 +1,21 @@
-"""Starting the nodes: the part of `up` that needs root."""
+"""Starting the cluster and its nodes: the part of `up` that needs root."""
 
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from local_cluster import cgroups, leftovers, links, lock, node_config, node_init
+from local_cluster import (
+    cgroups,
+    health,
+    leftovers,
+    links,
+    lock,
+    node_config,
+    node_init,
+    peering,
+)
 from local_cluster.checkout import Checkout, NodeFolder
 from local_cluster.credentials import write_control_plane_credentials, write_node_credentials
 from local_cluster.errors import LocalClusterError
@@ -16,10 +26,11 @@ from local_cluster.progress import say
 
 IPV6 = Path("/proc/net/if_inet6")
 VAR_FOLDERS = ("lib", "log", "tmp", "cache", "lib/etcd")
+VAR_LINKS = {"run": "/run", "lock": "/run/lock"}
 
 
 def start(checkout: Checkout, binaries: Path) -> None:
-    """Start the cluster's node; its supervisor outlives this process.
+    """Start the cluster's first node; its supervisor outlives this process.
 
     Raises:
         LocalClusterError: another cluster runs here, or the node could not be started.
@@ -36,16 +47,17 @@ def start(checkout: Checkout, binaries: Path) -> None:
     write_node_credentials(authority, node, folder.etc)
     links.create_bridge()
     cgroups.create(node)
-    launch(checkout, node, binaries, descriptor)
+    launch(checkout, node, binaries, [descriptor])
     say(f"  {node.name} started, its logs are in {folder.log}")
 
 
 def write_folder(folder: NodeFolder, node: Node) -> None:
-    """Write a node's configuration and the skeleton of its /var."""
+    """Write a node's configuration and, unless it has one, the skeleton of its /var."""
     for path in (folder.log, folder.etc / "cni", *(folder.var / name for name in VAR_FOLDERS)):
-        path.mkdir(parents=True)
-    (folder.var / "run").symlink_to("/run")
-    (folder.var / "lock").symlink_to("/run/lock")
+        path.mkdir(parents=True, exist_ok=True)
+    for name, target in VAR_LINKS.items():
+        if not (folder.var / name).is_symlink():
+            (folder.var / name).symlink_to(target)
     snapshotter = "native" if is_overlay(folder.path) else "overlayfs"
     ranges = (node.pods_v4, node.pods_v6) if IPV6.exists() else (node.pods_v4,)
     files = {
@@ -58,9 +70,13 @@ def write_folder(folder: NodeFolder, node: Node) -> None:
         (folder.etc / name).write_text(text)
 
 
-def launch(checkout: Checkout, node: Node, binaries: Path, lock_descriptor: int) -> None:
-    """Run `node_init` in new namespaces and connect its network."""
-    arguments = [str(node.index), str(lock_descriptor), str(checkout.state), str(binaries)]
+def launch(checkout: Checkout, node: Node, binaries: Path, descriptors: Sequence[int]) -> None:
+    """Run `node_init` in new namespaces and connect its network.
+
+    `descriptors` become the node's: the lock that it holds, and the pidfd of the process that it
+    ends with, if there is one.
+    """
+    arguments = [str(node.index), str(checkout.state), str(binaries), *map(str, descriptors)]
     python = [sys.executable, "-m", "local_cluster.node_init", *arguments]
     folder = checkout.node(node)
     with (folder.log / "node.log").open("ab") as log:
@@ -70,12 +86,13 @@ def launch(checkout: Checkout, node: Node, binaries: Path, lock_descriptor: int)
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            pass_fds=[lock_descriptor],
+            pass_fds=descriptors,
             env=node_environment(),
             start_new_session=True,
         )
-    connect(node, init, folder)
-    os.close(lock_descriptor)
+    connect(checkout, node, init)
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def node_environment() -> dict[str, str]:
@@ -84,20 +101,24 @@ def node_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in inherited if name in os.environ}
 
 
-def connect(node: Node, init: subprocess.Popen[str], folder: NodeFolder) -> None:
-    """Take the PID that the node hands over, plug the veth in, and let it go on.
+def connect(checkout: Checkout, node: Node, init: subprocess.Popen[str]) -> None:
+    """Take the PID that the node hands over, connect its network, and let it go on.
 
     Raises:
         LocalClusterError: the node ended before that.
     """
     if init.stdout is None or init.stdin is None:
         raise AssertionError("Popen made both pipes")
+    folder = checkout.node(node)
     pid = init.stdout.readline().strip()
     if not pid:
         log = (folder.log / "node.log").read_text()
         raise LocalClusterError(f"the node's PID 1 ended at once:\n{log}")
     folder.pid.write_text(f"{pid}\n")
     links.connect(node, int(pid))
+    nodes = health.running_nodes(checkout)
+    pids = {each: int(checkout.node(each).pid.read_text()) for each in nodes}
+    peering.connect_pods(pids, ipv6=IPV6.exists())
     init.stdin.write(f"{node_init.CONNECTED}\n")
     init.stdin.close()
     init.stdout.close()

@@ -3,11 +3,11 @@
 from local_cluster import health, lock
 from local_cluster.checkout import Checkout
 from local_cluster.errors import ClusterNotRunningError, LocalClusterError
-from local_cluster.node import CONTROL_PLANE_NODE
+from local_cluster.node import Node
 
 
 def status(checkout: Checkout) -> None:
-    """Print the node's parts and whether it takes pods.
+    """Print the nodes' parts and whether they take pods.
 
     Raises:
         LocalClusterError: no cluster runs, or it isn't as it should be.
@@ -17,11 +17,22 @@ def status(checkout: Checkout) -> None:
         raise ClusterNotRunningError("no local cluster runs; start one with: make cluster")
     if running != checkout.root:
         raise LocalClusterError(lock.runs_elsewhere(running))
-    folder = checkout.node(CONTROL_PLANE_NODE)
-    found = health.node_health(folder.parts)
+    nodes = checkout.nodes()
+    whole = [node for node in nodes if shown(checkout, node)]
+    if broken := [node for node in nodes if node not in whole]:
+        logs = ", ".join(str(checkout.node(node).log) for node in broken)
+        message = f"the cluster isn't whole: make cluster NODES={nodes[-1].index}; logs: {logs}"
+        raise LocalClusterError(message)
+
+
+def shown(checkout: Checkout, node: Node) -> bool:
+    """Print a node's parts and whether it takes pods; return whether it is as it should be."""
+    if not health.is_running(checkout, node):
+        print(f"{node.name:32} ended")
+        return False
+    found = health.node_health(checkout.node(node).parts)
     for name, state in found.parts.items():
-        print(f"{name:24} {state}")
-    ready = health.is_ready(checkout)
-    print(f"{CONTROL_PLANE_NODE.name:24} {'Ready' if ready else 'not Ready'}")
-    if found.ended or not ready:
-        raise LocalClusterError(f"the cluster isn't whole; its logs are in {folder.log}")
+        print(f"{node.name:7} {name:24} {state}")
+    ready = health.is_ready(checkout, node)
+    print(f"{node.name:32} {'Ready' if ready else 'not Ready'}")
+    return ready and not found.ended

@@ -1,9 +1,10 @@
-"""`make image`: build what changed, and load it into the node if the node lacks it."""
+"""`make image`: build what changed, and load it into the nodes that lack it."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from local_cluster import health, packages
+from local_cluster import access, packages
 from local_cluster.access import OTHER_CLUSTER, other_kubeconfig
 from local_cluster.cache import cache_root, locked
 from local_cluster.checkout import Checkout
@@ -12,26 +13,26 @@ from local_cluster.images import buildah, node_store
 from local_cluster.images.demo import demo
 from local_cluster.images.product import product
 from local_cluster.images.recipe import Recipe
+from local_cluster.node import Node
 from local_cluster.progress import say, step
 
 
 def image(checkout: Checkout) -> None:
-    """Build both images and load them into the running local cluster."""
+    """Build both images and load them into every running node of the local cluster."""
     if other_kubeconfig():
         say(f"{OTHER_CLUSTER} is set: push your images to where that cluster pulls from")
         return
-    running = health.is_running(checkout)
-    loaded = node_store.images() if running else set()
+    loaded = {node: node_store.images(node) for node in access.nodes()}
     base = base_image.machine_base()
     with locked(cache_root() / "images.lock"):
         for recipe in (product(checkout, base), demo(checkout, base)):
-            if recipe.keyed_image in loaded:
+            lacking = [node for node, images in loaded.items() if recipe.keyed_image not in images]
+            if loaded and not lacking:
                 say(f"{recipe.image} is in the cluster already")
                 continue
             build(recipe, base)
-            if running:
-                load(recipe)
-    if not running:
+            load(recipe, lacking)
+    if not loaded:
         say("no cluster runs, so the images weren't loaded: make cluster image")
 
 
@@ -49,9 +50,12 @@ def build(recipe: Recipe, base: base_image.Base) -> None:
     buildah.remove_other_tags(recipe.keyed_image)
 
 
-def load(recipe: Recipe) -> None:
-    """Hand an image over to the node."""
-    with step(f"loading {recipe.image}"), tempfile.TemporaryDirectory() as folder:
+def load(recipe: Recipe, nodes: Sequence[Node]) -> None:
+    """Hand an image over to these nodes."""
+    with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "image.tar"
-        buildah.save(recipe.keyed_image, archive, recipe.image)
-        node_store.load(archive, recipe.image, recipe.keyed_image)
+        for node in nodes:
+            with step(f"loading {recipe.image} into {node.name}"):
+                if not archive.exists():
+                    buildah.save(recipe.keyed_image, archive, recipe.image)
+                node_store.load(node, archive, recipe.image, recipe.keyed_image)

@@ -1,22 +1,24 @@
-"""The images that the running node has."""
+"""The images that a running node has."""
 
 from pathlib import Path
 
 from local_cluster import access
 from local_cluster.commands import run
+from local_cluster.node import Node
 
 
-def images() -> set[str]:
-    """Return the names of all images that the kubelet sees."""
-    return set(run([*access.ctr(), "images", "list", "--quiet"]).split())
+def images(node: Node) -> set[str]:
+    """Return the names of all images that the node's kubelet sees."""
+    return set(run([*access.ctr(node), "images", "list", "--quiet"]).split())
 
 
-def load(archive: Path, image: str, keyed_image: str) -> None:
+def load(node: Node, archive: Path, image: str, keyed_image: str) -> None:
     """Load an archive's image; it gets its keyed name last, when the rest is done."""
-    run([*access.ctr(), "images", "import", archive])
-    run([*access.ctr(), "images", "tag", "--force", image, keyed_image])
+    ctr = access.ctr(node)
+    run([*ctr, "images", "import", archive])
+    run([*ctr, "images", "tag", "--force", image, keyed_image])
     name, _, _ = image.rpartition(":")
-    outdated = [other for other in images() if other.startswith(f"{name}:")]
+    outdated = [other for other in images(node) if other.startswith(f"{name}:")]
     for other in outdated:
         if other not in {image, keyed_image}:
-            run([*access.ctr(), "images", "remove", other])
+            run([*ctr, "images", "remove", other])

@@ -1,20 +1,23 @@
 """Which cluster tests, demo and installation use."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from local_cluster import access, lock
 from local_cluster.access import Cluster
+from local_cluster.checkout import Checkout
 from local_cluster.errors import ClusterNotRunningError, LocalClusterError
 from local_cluster.install import helm_command
+from local_cluster.node import Node
 from local_cluster.privilege import as_root
 
 
 @pytest.fixture(autouse=True)
 def no_local_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no cluster run on this machine, and none be named."""
-    monkeypatch.setattr("local_cluster.health.is_running", lambda _checkout: False)
+    monkeypatch.setattr("local_cluster.checkout.Checkout.this", lambda: Checkout(tmp_path))
     monkeypatch.setattr(lock, "LOCK", tmp_path / "lock")
     monkeypatch.delenv(access.OTHER_CLUSTER, raising=False)
 
@@ -54,6 +57,38 @@ def test_only_a_local_node_can_be_entered() -> None:
     """Of another cluster's nodes we know nothing."""
     with pytest.raises(ClusterNotRunningError):
         access.nsenter_node(["true"])
+
+
+def test_a_node_that_ended_cannot_be_entered_although_others_run(tmp_path: Path) -> None:
+    """Its last PID may be another process's by now; the message names the node."""
+    checkout = Checkout(tmp_path)
+    for node in (Node(1), Node(2), Node(3)):
+        checkout.node(node).path.mkdir(parents=True)
+        checkout.node(node).pid.write_text("1\n")
+    first = lock.take(tmp_path, lock.LOCK)
+    third = lock.take(tmp_path, checkout.node(Node(3)).lock)
+
+    assert access.nodes() == [Node(1), Node(3)]
+    assert access.node_pid(Node(3)) == 1
+    with pytest.raises(ClusterNotRunningError, match="node2"):
+        access.node_pid(Node(2))
+
+    os.close(first)
+    os.close(third)
+
+
+def test_another_clusters_nodes_are_not_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever runs on this machine."""
+    checkout = Checkout(tmp_path)
+    checkout.node(Node(1)).path.mkdir(parents=True)
+    held = lock.take(tmp_path, lock.LOCK)
+    monkeypatch.setenv(access.OTHER_CLUSTER, __file__)
+
+    assert access.nodes() == []
+
+    os.close(held)
 
 
 def test_pods_are_replaced_when_the_image_changed_under_its_tag() -> None:

@@ -50,6 +50,14 @@ def test_a_kubelet_is_its_node_and_no_administrator(checkout: Checkout) -> None:
     assert "system:node:node2" in subject
 
 
+def test_a_node_has_the_authoritys_certificate_but_not_its_key(checkout: Checkout) -> None:
+    """Its kubelet knows the API server by it, and can issue nothing."""
+    names = {path.name for path in checkout.node(Node(2)).etc.iterdir()}
+
+    assert names == {"ca.crt", "kubelet.kubeconfig", "kube-proxy.kubeconfig"}
+    assert (checkout.node(Node(2)).etc / "ca.crt").read_bytes() == _read(checkout, "ca.crt")
+
+
 def test_the_kubeconfig_carries_its_certificates(checkout: Checkout) -> None:
     """So it works from any folder; nobody else may read it."""
     kubeconfig = json.loads(checkout.kubeconfig.read_text())

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
+from local_cluster.cgroups import Hierarchy
 from local_cluster.checkout import Checkout
-from local_cluster.leftovers import mounts_below, stale_state
+from local_cluster.leftovers import clear_node, mounts_below, stale_state
 from local_cluster.links import ours
+from local_cluster.node import Node
 
 MOUNTS = """\
 /dev/vda / ext4 rw 0 0
@@ -39,6 +43,26 @@ def test_only_our_links_are_ours() -> None:
     names = ["lo", "eth0", "tcapture0", "docker0", "tcapture-n2", "tcapture-n1", "tcap"]
 
     assert ours(names) == ["tcapture-n1", "tcapture-n2", "tcapture0"]
+
+
+def test_a_node_that_ended_leaves_its_disk_and_the_other_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Node 1 is no node 10; what an ended node reported of itself is gone."""
+    roots = [Hierarchy(tmp_path / "cgroup", 2)]
+    monkeypatch.setattr("local_cluster.cgroups.mounted_hierarchies", lambda: roots)
+    checkout = Checkout(tmp_path)
+    for node in (Node(1), Node(10)):
+        (tmp_path / "cgroup" / node.cgroup).mkdir(parents=True)
+        checkout.node(node).var.mkdir(parents=True)
+        checkout.node(node).parts.touch()
+
+    clear_node(checkout, Node(1))
+
+    assert [path.name for path in (tmp_path / "cgroup").iterdir()] == [Node(10).cgroup]
+    assert checkout.node(Node(1)).var.exists()
+    assert not checkout.node(Node(1)).parts.exists()
+    assert checkout.node(Node(10)).parts.exists()
 
 
 def test_the_binaries_and_the_lock_outlive_a_cluster(tmp_path: Path) -> None:

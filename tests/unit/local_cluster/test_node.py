@@ -28,7 +28,16 @@ def test_the_first_node_has_the_first_addresses() -> None:
 def test_nothing_is_shared_between_nodes() -> None:
     """Each value that a node is told by is its own."""
     told_by = [
-        (node.name, node.address, node.pods_v4, node.pods_v6, node.link, node.cgroup)
+        (
+            node.name,
+            node.address,
+            node.mac,
+            node.link_local,
+            node.pods_v4,
+            node.pods_v6,
+            node.link,
+            node.cgroup,
+        )
         for node in NODES
     ]
 

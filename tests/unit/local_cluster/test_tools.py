@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from local_cluster import kubelet_sysctls, toolchain, uv
+from local_cluster.__main__ import parser
 from local_cluster.commands import run, run_long
 from local_cluster.errors import LocalClusterError
 from local_cluster.progress import duration
@@ -56,3 +57,20 @@ def test_the_kubelet_finds_each_setting_as_it_wants_it(tmp_path: Path) -> None:
 
     shown = {name: (tmp_path / name).read_text().strip() for name in kubelet_sysctls.WANTED}
     assert shown == kubelet_sysctls.WANTED
+
+
+def test_a_number_of_nodes_is_read() -> None:
+    """One, unless somebody says more."""
+    assert parser().parse_args(["up"]).nodes == 1
+    assert parser().parse_args(["up", "2"]).nodes == 2
+
+
+@pytest.mark.parametrize("text", ["0", "100", "two", "-1"])
+def test_a_number_of_nodes_that_is_none_is_refused(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message has the name that make knows it by."""
+    with pytest.raises(SystemExit):
+        parser().parse_args(["up", "--", text])
+
+    assert "NODES is a number from 1 to 99" in capsys.readouterr().err
