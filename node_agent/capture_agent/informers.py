@@ -2,8 +2,8 @@
 
 What it promises:
 
-1. `objects` holds what the API server was last known to hold. While it is away nothing changes
-   here: the data plane outlives the control plane.
+1. `objects` holds what the API server was last known to hold, if only to an earlier process. While
+   it is away nothing changes here: the data plane outlives the control plane.
 2. Whatever happened unseen (events lost, objects deleted or replaced by a namesake while
    disconnected) is found by the next list, which is compared with what was held.
 3. One object that can't be decoded is left out, said once and counted; the others go on.
@@ -105,6 +105,11 @@ class Informer(Generic[T]):
     def malformed(self) -> Mapping[Key, str]:
         """The objects that are left out, each with the field that is wrong: a live view."""
         return MappingProxyType(self._malformed)
+
+    def begin_with(self, objects: Mapping[Key, T]) -> None:
+        """Hold what an earlier process knew, until the first list says what there is."""
+        self._objects.update(objects)
+        self._versions.update(dict.fromkeys(objects, ("", "")))
 
     async def run(self) -> NoReturn:
         """Follow the collection until cancelled."""

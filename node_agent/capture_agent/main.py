@@ -18,12 +18,15 @@ from pathlib import Path
 
 from capture_agent.broker_client import Broker, result_of
 from capture_agent.broker_protocol import Listener, Listeners, ListListeners
+from capture_agent.checkpoint_file import CheckpointFile
+from capture_agent.checkpoints import Checkpoint, checkpoint_of
 from capture_agent.examining import Examiner
 from capture_agent.informers import Informer, Key
 from capture_agent.iptables_backend import IptablesBackend
 from capture_agent.journal import BOOT_ID, Journal
 from capture_agent.kube_client import KubeClient, connected
 from capture_agent.kube_errors import NotInClusterError
+from capture_agent.options import parse_options
 from capture_agent.own_node_capture import decode_node_capture, node_captures_path
 from capture_agent.pod_loop import PodLoop, Timing
 from capture_agent.probes import serving_probes
@@ -35,13 +38,16 @@ from capture_agent.service_account import in_cluster
 from capture_agent.status_writer import StatusWriter
 from capture_api.capture_programs import CaptureProgram
 from capture_api.names import API_VERSION, CAPTURE_PROGRAMS
-from capture_api.node_captures import AgentInfo, NetnsIdentity, NodeCapture
+from capture_api.node_captures import AgentInfo, NetnsIdentity, NodeCapture, NodeCaptureStatus
 from capture_api.wire import decode
 
 log = logging.getLogger(__name__)
 
 STUCK = 120.0
 """Seconds for one look at one pod after which the kubelet is to restart the agent."""
+
+PATIENCE = 3.0
+"""Seconds for the API server to tell what there is to do, before the last known dispatch counts."""
 
 
 class StartError(Exception):
@@ -50,7 +56,7 @@ class StartError(Exception):
 
 def main() -> None:
     """Run the agent until SIGTERM."""
-    options = _options()
+    options = parse_options()
     logging.basicConfig(
         level=options.log_level.upper(),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -61,50 +67,6 @@ def main() -> None:
             asyncio.run(_run_until_terminated(options))
     except (StartError, NotInClusterError) as error:
         sys.exit(f"traffic-capture-agent: {error}")
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="traffic-capture-agent",
-        description="Enforce the TrafficCaptures of the pods of one node. Runs in a pod of the "
-        "chart's DaemonSet: it needs the host's PID namespace and NET_ADMIN, NET_RAW, SYS_ADMIN "
-        "and SYS_PTRACE.",
-    )
-    parser.add_argument("--version", action="version", version=version("traffic-capture"))
-    parser.add_argument(
-        "--node-name",
-        default=os.environ.get("NODE_NAME"),
-        help="name of this node (default: $NODE_NAME)",
-    )
-    parser.add_argument(
-        "--state-dir",
-        type=Path,
-        default=Path("/var/lib/traffic-capture"),
-        help="directory on the node for the agent's journal and lock (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--poll-interval",
-        type=float,
-        default=5.0,
-        metavar="SECONDS",
-        help="time between looks at a quiet pod, plus or minus a fifth (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--health-port",
-        type=int,
-        default=8081,
-        help="port of /healthz and /readyz (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--log-level",
-        choices=["debug", "info", "warning", "error"],
-        default="info",
-        help="(default: %(default)s)",
-    )
-    options = parser.parse_args()
-    if not options.node_name:
-        parser.error("--node-name or $NODE_NAME is required")
-    return options
 
 
 @contextlib.contextmanager
@@ -148,12 +110,18 @@ class _Agent:
         client: KubeClient,
     ) -> None:
         self._options = options
-        journal = Journal(options.state_dir / "journal.json", BOOT_ID.read_text().strip())
+        boot_id = BOOT_ID.read_text().strip()
+        journal = Journal(options.state_dir / "journal.json", boot_id)
+        self._file = CheckpointFile(options.state_dir / "dispatch.json", boot_id)
+        kept = self._file.read()
         self._programs = Informer(
             client,
             f"/apis/{API_VERSION}/{CAPTURE_PROGRAMS}",
             partial(decode, kind=CaptureProgram),
             on_change=self._program_changed,
+        )
+        self._programs.begin_with(
+            {(found.metadata.namespace, found.metadata.name): found for found in kept.programs}
         )
         self._dispatch = Informer(
             client,
@@ -171,10 +139,13 @@ class _Agent:
         )
         self._loop = PodLoop(
             examiner.examine,
-            self._writer.submit,
+            self._publish,
             Timing(time.monotonic, partial(random.uniform, 0.8, 1.2), options.poll_interval),
             AgentInfo(version=version("traffic-capture"), ready=True, backends=("iptables",)),
+            kept,
         )
+        self._published = NodeCaptureStatus()
+        self._goes_on = False
 
     async def run(self) -> None:
         """Follow the API server and keep the node's pods as they are to be, until cancelled."""
@@ -186,13 +157,41 @@ class _Agent:
             tasks.create_task(self._programs.run())
             tasks.create_task(self._dispatch.run())
             tasks.create_task(self._writer.run())
-            # Before both are complete, a program that is on its way would look like one that
-            # does not exist.
-            await self._programs.synced.wait()
-            await self._dispatch.synced.wait()
-            log.info("in step with the API server; node %s", self._options.node_name)
-            self._take_dispatch()
+            tasks.create_task(self._file.run(self._checkpoint))
+            await self._begin()
             tasks.create_task(self._loop.run())
+            await self._in_step()
+            log.info("in step with the API server; node %s", self._options.node_name)
+            self._goes_on = False
+            self._take_dispatch()
+
+    async def _begin(self) -> None:
+        """Get what there is to do: from the API server, or else from what was kept."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._in_step()
+        except TimeoutError:
+            log.warning("the API server does not answer: going on from the last known dispatch")
+            self._goes_on = True
+            self._loop.go_on()
+            return
+        if self._own_node_capture() is None:
+            self._loop.go_on()  # it was deleted, and that takes nothing away
+
+    async def _in_step(self) -> None:
+        # Before both are complete, a program that is on its way would look like one that does
+        # not exist.
+        await self._programs.synced.wait()
+        await self._dispatch.synced.wait()
+
+    def _publish(self, status: NodeCaptureStatus) -> None:
+        if status != self._published:
+            self._published = status
+            self._file.outdated()
+        self._writer.submit(status)
+
+    def _checkpoint(self) -> Checkpoint:
+        return checkpoint_of(self._loop.records, self._loop.past_drift, self._programs.objects)
 
     def _own_node_capture(self) -> NodeCapture | None:
         return self._dispatch.objects.get(("", self._options.node_name))
@@ -206,9 +205,11 @@ class _Agent:
         node_capture = self._own_node_capture()
         if node_capture is not None:
             self._loop.dispatch(node_capture)
+            self._file.outdated()
 
     def _program_changed(self, key: Key) -> None:
         self._loop.program_changed(*key)
+        self._file.outdated()
 
     def _why_unhealthy(self) -> str | None:
         idle = time.monotonic() - self._loop.last_progress
@@ -216,6 +217,8 @@ class _Agent:
         return f"no pod was examined for {idle:.0f} s" if is_stuck else None
 
     def _why_unready(self) -> str | None:
+        if self._goes_on:
+            return "going on from the last known dispatch: the API server does not answer"
         if not (self._programs.synced.is_set() and self._dispatch.synced.is_set()):
             return "the dispatch of this node has not been received yet"
         return self._why_unhealthy()

@@ -10,14 +10,17 @@ Goals:
   may have a tenth of the loop's time, the rest is for the others.
 * What was dispatched last holds until something else is dispatched: a NodeCapture that is deleted,
   or an API server that is gone, takes nothing away from a running pod.
+* An agent begins where the one before it ended. Without anything dispatched it may `go_on`, which
+  never takes rules out of a pod: what was kept may be older than what is in force.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from capture_agent.records import PodRecord, record_of
+from capture_agent.checkpoints import Checkpoint, later, reported_in
+from capture_agent.records import PodRecord
 from capture_agent.reporting import handed_over, retire, status_of
 from capture_agent.schedule import Schedule
 from capture_api.node_captures import (
@@ -49,7 +52,8 @@ class Timing:
 class PodLoop:
     """Keeps a record of every dispatched pod, and keeps examining them.
 
-    `examine` looks at one pod and never fails; `publish` takes each new status of the node.
+    `examine` looks at one pod and never fails; `publish` takes each new status of the node; `kept`
+    is what an earlier agent on this node knew.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class PodLoop:
         publish: Callable[[NodeCaptureStatus], None],
         timing: Timing,
         agent: AgentInfo,
+        kept: Checkpoint | None = None,
     ) -> None:
         self._examine = examine
         self._publish_status = publish
@@ -67,6 +72,7 @@ class PodLoop:
         self._records: dict[str, PodRecord] = {}
         self._delays: dict[str, float] = {}
         self._past_drift: tuple[PastDrift, ...] = ()
+        self._kept: Checkpoint | None = kept or Checkpoint()
         self._node_capture_uid = ""
         self._generation = 0
         self._in_flight: str | None = None
@@ -80,8 +86,8 @@ class PodLoop:
         uid, generation = node_capture.metadata.uid, node_capture.metadata.generation
         if (uid, generation) == (self._node_capture_uid, self._generation):
             return
-        if not self._generation:
-            self._go_on_from(node_capture.status)
+        if self._kept is not None:
+            self._begin_with(later(self._kept, reported_in(node_capture.status)))
         # Generations of another NodeCapture of this name can't be compared with this one's.
         before = self._generation if uid == self._node_capture_uid else 0
         self._node_capture_uid, self._generation = uid, generation
@@ -92,12 +98,32 @@ class PodLoop:
             self._take_over(pod, before)
         self._publish()
 
+    def go_on(self) -> None:
+        """Keep up what was kept, until something is dispatched."""
+        if self._kept is None:
+            return
+        self._begin_with(self._kept)
+        for uid, record in self._records.items():
+            if record.pod.program is not None:
+                self._schedule.put(uid, 0)
+        self._publish()
+
     def program_changed(self, namespace: str, name: str) -> None:
         """Examine the pods of a capture at once: its CaptureProgram changed."""
         for uid, record in self._records.items():
             ref = record.pod.program
             if ref is not None and (record.pod.namespace, ref.name) == (namespace, name):
                 self._schedule.put(uid, 0)
+
+    @property
+    def records(self) -> Iterable[PodRecord]:
+        """What is known of each dispatched pod: a live view."""
+        return self._records.values()
+
+    @property
+    def past_drift(self) -> tuple[PastDrift, ...]:
+        """The drift of pods that are gone."""
+        return self._past_drift
 
     async def run(self) -> None:
         """Examine pods, one after the other, for ever."""
@@ -109,10 +135,13 @@ class PodLoop:
             self.is_busy, self.last_progress = False, self._timing.monotonic()
             self._put_back(examined, took=self.last_progress - began)
 
-    def _go_on_from(self, status: NodeCaptureStatus) -> None:
-        """Begin where the agent that ran here before left off."""
-        self._past_drift = status.past_drift
-        self._records = {evidence.uid: record_of(evidence) for evidence in status.pods}
+    def _begin_with(self, known: Checkpoint) -> None:
+        """Begin where the agent that ran here before left off; it looked, this one has not."""
+        self._kept = None
+        self._past_drift = known.past_drift
+        self._records = {
+            record.pod.uid: replace(record, examined_generation=0) for record in known.records
+        }
 
     def _take_over(self, pod: DispatchedPod, before: int) -> None:
         record = self._records.get(pod.uid)

@@ -118,6 +118,17 @@ async def test_objects_are_listed_and_then_followed() -> None:
     assert all(query["labelSelector"] == "a=b" for query in queries)
 
 
+async def test_what_an_earlier_process_knew_holds_until_the_first_list() -> None:
+    """Then the list holds: what it doesn't have is gone, and everything in it is announced."""
+    async with following(fails(503), lists(raw_object("a", color="red"))) as (followed, _):
+        known = Thing(metadata=ObjectMeta(name="a", uid="u"), color="old")
+        followed.informer.begin_with({("demo", "a"): known, ("demo", "b"): known})
+        await followed.paused(1)
+        assert followed.colors == {"a": "old", "b": "old"}
+        assert await followed.changed(2) == ["b", "a"]
+        assert followed.colors == {"a": "red"}
+
+
 async def test_an_empty_collection_is_synced() -> None:
     """Nothing there is known, too."""
     async with following(lists()) as (followed, _):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from capture_agent.checkpoints import Checkpoint, checkpoint_of
 from capture_agent.pod_loop import SOON, PodLoop, Timing
 from capture_agent.records import Finding, PodRecord
 from capture_api.meta import ObjectMeta
@@ -75,6 +76,7 @@ class Node:
     look: Callable[[PodRecord], PodRecord] = programmed
     took: Callable[[PodRecord], float] = lambda _: 0.0
     jitter: float = 1.0
+    kept: Checkpoint | None = None
     looks: list[tuple[str, float]] = field(default_factory=list)
     statuses: list[NodeCaptureStatus] = field(default_factory=list)
 
@@ -83,7 +85,9 @@ class Node:
     def start(self) -> None:
         """Begin with nothing dispatched."""
         timing = Timing(virtual_time.now, lambda: self.jitter, INTERVAL)
-        self.loop = PodLoop(self.examine, self.statuses.append, timing, AgentInfo(ready=True))
+        self.loop = PodLoop(
+            self.examine, self.statuses.append, timing, AgentInfo(ready=True), self.kept
+        )
 
     async def examine(self, record: PodRecord) -> PodRecord:
         """Look at a pod."""
@@ -416,3 +420,67 @@ def test_the_loop_says_when_it_is_stuck_in_a_look() -> None:
         assert (node.loop.is_busy, node.loop.last_progress) == (False, 100)
 
     play(Node(took=lambda _: 100.0), script)
+
+
+def kept_by(node: Node) -> Checkpoint:
+    """Take down what a loop knows."""
+    return checkpoint_of(node.loop.records, node.loop.past_drift, {})
+
+
+async def dispatched_and_looked_at(node: Node) -> None:
+    """Have a captured pod and one that nothing captures."""
+    node.loop.dispatch(node_capture(3, pod("a"), pod("b", captured=False)))
+    await asyncio.sleep(1)
+
+
+def test_without_a_dispatch_the_loop_goes_on_from_what_was_kept() -> None:
+    """Pods that are to be captured are looked at; nothing is taken out of the others."""
+    before = play(Node(look=with_drift), dispatched_and_looked_at)
+
+    async def script(node: Node) -> None:
+        node.loop.go_on()
+        await asyncio.sleep(1)
+        assert [uid for uid, _ in node.looks] == ["a"]
+        assert node.status.observed_generation == 0
+        assert [(found.uid, found.drift_detected) for found in node.status.pods] == [("a", 2)]
+
+    play(Node(look=with_drift, kept=kept_by(before)), script)
+
+
+def test_what_is_dispatched_later_counts_from_then_on() -> None:
+    """Every pod is looked at under it, also if it is what was dispatched to the agent before."""
+    before = play(Node(look=with_drift), dispatched_and_looked_at)
+
+    async def script(node: Node) -> None:
+        node.loop.go_on()
+        await asyncio.sleep(1)
+        await dispatched_and_looked_at(node)
+        assert [uid for uid, _ in node.looks] == ["a", "a", "b"]
+        assert node.status.observed_generation == 3
+        node.loop.go_on()
+        assert node.status.observed_generation == 3
+        node.loop.dispatch(node_capture(4, pod("b", captured=False)))
+        assert node.status.past_drift == (
+            PastDrift(capture_uid=CAPTURE_UID, detected=3, repaired=3),
+        )
+
+    play(Node(look=with_drift, kept=kept_by(before)), script)
+
+
+def test_evidence_that_was_kept_is_gone_on_from_unless_what_was_reported_is_younger() -> None:
+    """A NodeCapture whose status was lost loses no count, nor does an agent whose file was."""
+    before = play(Node(look=with_drift), dispatched_and_looked_at)
+    reported = NodeCaptureStatus(
+        pods=(PodEvidence(uid="a", namespace="demo", name="a", state=PodState.PROGRAMMED),)
+    )
+
+    async def script(node: Node) -> None:
+        node.loop.dispatch(node_capture(3, pod("a"), status=reported))
+        await asyncio.sleep(1)
+
+    kept = play(Node(look=with_drift, kept=kept_by(before)), script)
+    assert kept.status.pods[0].drift_detected == 2
+    younger = replace(reported.pods[0], drift_detected=7)
+    reported = NodeCaptureStatus(pods=(younger,))
+    kept = play(Node(look=with_drift, kept=kept_by(before)), script)
+    assert kept.status.pods[0].drift_detected == 8

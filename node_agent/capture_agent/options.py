@@ -1,0 +1,57 @@
+"""The command line of the node agent."""
+
+import argparse
+import os
+from importlib.metadata import version
+from pathlib import Path
+
+
+def parse_options() -> argparse.Namespace:
+    """Read the command line; exits with a usage message if it is wrong."""
+    parser = _parser()
+    options = parser.parse_args()
+    if not options.node_name:
+        parser.error("--node-name or $NODE_NAME is required")
+    return options
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="traffic-capture-agent",
+        description="Enforce the TrafficCaptures of the pods of one node. Runs in a pod of the "
+        "chart's DaemonSet: it needs the host's PID namespace and NET_ADMIN, NET_RAW, SYS_ADMIN "
+        "and SYS_PTRACE.",
+    )
+    parser.add_argument("--version", action="version", version=version("traffic-capture"))
+    parser.add_argument(
+        "--node-name",
+        default=os.environ.get("NODE_NAME"),
+        help="name of this node (default: $NODE_NAME)",
+    )
+    parser.add_argument(
+        "--state-dir",
+        type=Path,
+        default=Path("/var/lib/traffic-capture"),
+        help="directory on the node for what outlives the agent: journal, checkpoint and lock "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--poll-interval",
+        type=float,
+        default=5.0,
+        metavar="SECONDS",
+        help="time between looks at a quiet pod, plus or minus a fifth (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--health-port",
+        type=int,
+        default=8081,
+        help="port of /healthz and /readyz (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=["debug", "info", "warning", "error"],
+        default="info",
+        help="(default: %(default)s)",
+    )
+    return parser

@@ -1,0 +1,59 @@
+"""What outlives the agent comes back as it was, and of two accounts the later one counts."""
+
+import msgspec
+from msgspec.structs import replace
+
+from capture_agent.checkpoints import Checkpoint, checkpoint_of, later, reported_in
+from capture_agent.records import PodRecord
+from capture_api.capture_programs import CaptureProgram
+from capture_api.meta import ObjectMeta
+from capture_api.node_captures import NodeCaptureStatus, PastDrift
+from capture_api.wire import encode
+from unit.capture_agent.captures import CAPTURE_UID, program_spec, record
+
+PROGRAM = CaptureProgram(
+    metadata=ObjectMeta(name="web", uid="p", namespace="demo"),
+    spec=json.loads(msgspec.json.encode(encode(program_spec()))),
+)
+OTHER = CaptureProgram(metadata=ObjectMeta(name="other", uid="q", namespace="demo"))
+PROGRAMS = {("demo", "web"): PROGRAM, ("demo", "other"): OTHER}
+
+
+def drifted(detected: int) -> PodRecord:
+    """Know of a pod in which so much drift was detected."""
+    return replace(record(), held_by=CAPTURE_UID, detected=detected)
+
+
+def test_each_program_that_a_pod_refers_to_is_kept_once() -> None:
+    """However many pods have it; what no pod here refers to is left out."""
+    records = [replace(record(uid=uid), program=program_spec()) for uid in ("a", "b")]
+    kept = checkpoint_of(records, (), PROGRAMS)
+    assert kept.programs == (PROGRAM,)
+    assert [found.pod.uid for found in kept.records] == ["a", "b"]
+    assert not any(found.program for found in kept.records)
+
+
+def test_a_program_that_is_gone_is_not_kept() -> None:
+    """Its pods are, since their rules stay."""
+    kept = checkpoint_of([record()], (), {})
+    assert kept.programs == ()
+    assert len(kept.records) == 1
+
+
+def test_the_account_that_counted_more_is_the_later_one() -> None:
+    """What was kept says more, so it counts when both are of the same age."""
+    kept = Checkpoint(records=(drifted(2),))
+    older, same, newer = (
+        reported_in(NodeCaptureStatus(pods=(drifted(count).evidence(),))) for count in (1, 2, 3)
+    )
+    assert later(kept, older) is kept
+    assert later(kept, same) is kept
+    assert later(kept, newer) is newer
+
+
+def test_the_drift_of_a_pod_that_is_gone_is_not_counted_twice() -> None:
+    """One account has it with the pod, the other in the past: never both."""
+    past = (PastDrift(capture_uid=CAPTURE_UID, detected=2),)
+    kept = Checkpoint(past_drift=past)
+    reported = reported_in(NodeCaptureStatus(pods=(drifted(2).evidence(),)))
+    assert later(kept, reported) == Checkpoint(past_drift=past)
