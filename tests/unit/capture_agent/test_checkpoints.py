@@ -13,7 +13,7 @@ from unit.capture_agent.captures import CAPTURE_UID, program_spec, record
 
 PROGRAM = CaptureProgram(
     metadata=ObjectMeta(name="web", uid="p", namespace="demo"),
-    spec=json.loads(msgspec.json.encode(encode(program_spec()))),
+    spec=msgspec.json.decode(msgspec.json.encode(encode(program_spec()))),
 )
 OTHER = CaptureProgram(metadata=ObjectMeta(name="other", uid="q", namespace="demo"))
 PROGRAMS = {("demo", "web"): PROGRAM, ("demo", "other"): OTHER}
