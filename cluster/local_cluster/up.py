@@ -34,7 +34,7 @@ def up(checkout: Checkout, nodes: int) -> None:
         running = lock.holder()
         if running not in {None, checkout.root}:
             raise LocalClusterError(lock.runs_elsewhere(running))
-        if running and is_whole(checkout):
+        if running and is_fit(checkout, CONTROL_PLANE_NODE):
             say("the local cluster is up already")
         else:
             bring_up(checkout)
@@ -44,25 +44,33 @@ def up(checkout: Checkout, nodes: int) -> None:
     print(f"export KUBECONFIG={checkout.kubeconfig}")
 
 
-def is_whole(checkout: Checkout, node: Node = CONTROL_PLANE_NODE) -> bool:
-    """Say whether a running node has lost none of its parts and takes pods.
+def is_fit(checkout: Checkout, node: Node) -> bool:
+    """Say whether a running node can stay as it is; if it can't, tell why."""
+    found = ailment(checkout, node)
+    if found:
+        say(f"{found}; starting it again")
+    return found is None
+
+
+def ailment(checkout: Checkout, node: Node) -> str | None:
+    """Say what is wrong with a running node; None if it has all of its parts and takes pods.
 
     One that has all of its parts gets the time to answer: it may be busy, or just starting, and to
     start it again would cost whoever uses it everything.
     """
     deadline = time.monotonic() + ANSWER_SECONDS
-    while not health.node_health(checkout.node(node).parts).ended:
+    while not (ended := health.node_health(checkout.node(node).parts).ended):
         if is_up(checkout, node):
-            return True
+            return None
         if time.monotonic() > deadline:
-            break
+            return f"{node.name}: not Ready, or the API server doesn't say so"
         time.sleep(POLL_SECONDS)
-    return False
+    return f"{node.name}: {', '.join(f'{part} ended with {how}' for part, how in ended.items())}"
 
 
 def add(checkout: Checkout, node: Node) -> None:
     """Add a node to the running cluster, or bring back one that ended."""
-    if health.is_running(checkout, node) and is_whole(checkout, node):
+    if health.is_running(checkout, node) and is_fit(checkout, node):
         say(f"{node.name} is up already")
         return
     built = checkout.bin.resolve()
@@ -74,7 +82,6 @@ def add(checkout: Checkout, node: Node) -> None:
 def bring_up(checkout: Checkout) -> None:
     """Start the cluster anew."""
     if health.running_nodes(checkout):
-        say("the local cluster runs but isn't whole: starting it again")
         stop(checkout)
     packages.ensure(packages.NODE)
     built = binaries(checkout)

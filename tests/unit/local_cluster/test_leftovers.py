@@ -8,7 +8,7 @@ from local_cluster.cgroups import Hierarchy
 from local_cluster.checkout import Checkout
 from local_cluster.leftovers import clear_node, mounts_below, stale_state
 from local_cluster.links import ours
-from local_cluster.node import Node
+from local_cluster.node import BRIDGE, Node
 
 MOUNTS = """\
 /dev/vda / ext4 rw 0 0
@@ -51,6 +51,10 @@ def test_a_node_that_ended_leaves_its_disk_and_the_other_nodes(
     """Node 1 is no node 10; what an ended node reported of itself is gone."""
     roots = [Hierarchy(tmp_path / "cgroup", 2)]
     monkeypatch.setattr("local_cluster.cgroups.mounted_hierarchies", lambda: roots)
+    links = [Node(1).link, Node(10).link, BRIDGE]
+    ran: list[list[str]] = []
+    monkeypatch.setattr("local_cluster.links.existing_links", lambda: links)
+    monkeypatch.setattr("local_cluster.links.run", ran.append)
     checkout = Checkout(tmp_path)
     for node in (Node(1), Node(10)):
         (tmp_path / "cgroup" / node.cgroup).mkdir(parents=True)
@@ -61,6 +65,7 @@ def test_a_node_that_ended_leaves_its_disk_and_the_other_nodes(
 
     assert [path.name for path in (tmp_path / "cgroup").iterdir()] == [Node(10).cgroup]
     assert checkout.node(Node(1)).var.exists()
+    assert ran == [["ip", "link", "delete", Node(1).link]]
     assert not checkout.node(Node(1)).parts.exists()
     assert checkout.node(Node(10)).parts.exists()
 

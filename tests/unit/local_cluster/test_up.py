@@ -28,19 +28,19 @@ def test_a_busy_node_gets_the_time_to_answer(
 ) -> None:
     """It is whole when it answers the third time."""
     checkout.node(NODE).parts.write_text(RUNNING)
-    monkeypatch.setattr("local_cluster.health.is_ready", _answers(False, False, True))
+    monkeypatch.setattr("local_cluster.health.is_ready", _answers([False, False, True]))
 
-    assert up.is_whole(checkout, NODE)
+    assert up.ailment(checkout, NODE) is None
 
 
 def test_a_node_that_lost_a_part_is_not_whole(
     checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Although it still takes pods."""
+    """Although it still takes pods; the part is named."""
     checkout.node(NODE).parts.write_text(ENDED)
-    monkeypatch.setattr("local_cluster.health.is_ready", _answers(True))
+    monkeypatch.setattr("local_cluster.health.is_ready", _answers([True]))
 
-    assert not up.is_whole(checkout, NODE)
+    assert up.ailment(checkout, NODE) == "node1: etcd ended with signal 9"
 
 
 def test_a_node_that_never_answers_is_not_whole(
@@ -51,9 +51,9 @@ def test_a_node_that_never_answers_is_not_whole(
     checkout.node(NODE).parts.write_text(RUNNING)
     monkeypatch.setattr("local_cluster.health.is_ready", lambda _checkout, _node: False)
 
-    assert not up.is_whole(checkout, NODE)
+    assert up.ailment(checkout, NODE) == "node1: not Ready, or the API server doesn't say so"
 
 
-def _answers(*answers: bool) -> Callable[[Checkout, Node], bool]:
+def _answers(answers: list[bool]) -> Callable[[Checkout, Node], bool]:
     remaining = iter(answers)
     return lambda _checkout, _node: next(remaining)
