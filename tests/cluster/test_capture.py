@@ -4,23 +4,7 @@ from typing import Any
 
 from cluster.kube import Kube, eventually
 from cluster.manifests import capture, container, pod
-
-REFERENCE = """\
--N ISTIO_INBOUND
--N ISTIO_IN_REDIRECT
--N ISTIO_OUTPUT
--N ISTIO_REDIRECT
--A PREROUTING -p tcp -j ISTIO_INBOUND
--A OUTPUT -p tcp -j ISTIO_OUTPUT
--A ISTIO_INBOUND -p tcp -m tcp --dport 80 -j ISTIO_IN_REDIRECT
--A ISTIO_IN_REDIRECT -p tcp -j REDIRECT --to-ports 15001
--A ISTIO_OUTPUT ! -d 127.0.0.1/32 -o lo -j ISTIO_REDIRECT
--A ISTIO_OUTPUT -m owner --uid-owner 1337 -j RETURN
--A ISTIO_OUTPUT -m owner --gid-owner 1337 -j RETURN
--A ISTIO_OUTPUT -d 127.0.0.1/32 -j RETURN
--A ISTIO_OUTPUT -j ISTIO_REDIRECT
--A ISTIO_REDIRECT -p tcp -j REDIRECT --to-ports 15001
-"""
+from reference_rules import REFERENCE_RULES
 
 
 def status(kube: Kube, name: str = "web") -> dict[str, Any]:
@@ -59,21 +43,21 @@ def test_the_reference_rules_come_out_byte_for_byte(kube: Kube) -> None:
     kube.run("wait", "pod/web", "--for=condition=Ready", "--timeout=60s")
     kube.apply(capture("web"))
     kube.run("wait", "tcap/web", "--for=condition=Ready", "--timeout=60s")
-    assert ours(kube.nat("web", "-S")) == REFERENCE
+    assert ours(kube.nat("web", "-S")) == REFERENCE_RULES
 
 
 def test_a_pod_that_comes_later_is_captured_and_its_neighbour_is_not(kube: Kube) -> None:
     """A pod that starts later gets its rules; one that isn't selected stays as it is."""
     kube.apply(capture("web"))
     kube.apply(pod("neighbour"))
-    assert programmed(kube) == REFERENCE
+    assert programmed(kube) == REFERENCE_RULES
     kube.run("wait", "pod/neighbour", "--for=condition=Ready", "--timeout=60s")
     assert ours(kube.nat("neighbour", "-S")) == ""
 
 
 def test_tampering_is_noticed_named_counted_and_repaired(kube: Kube) -> None:
     """Each kind of tampering is named in the status and undone; foreign rules stay bit for bit."""
-    assert programmed(kube) == REFERENCE
+    assert programmed(kube) == REFERENCE_RULES
     foreign = "-A OUTPUT -d 192.0.2.1/32 -p udp -j ACCEPT"
     kube.nat("web", *foreign.split())
     expected = ours(kube.nat("web", "-S"))
@@ -110,7 +94,7 @@ def test_drift_is_only_reported_where_the_policy_says_so(kube: Kube) -> None:
     assert "-A OUTPUT" not in kube.nat("web", "-S")
     kube.patch("tcap/web", {"spec": {"driftPolicy": "Repair"}})
     eventually(lambda: status(kube), is_ready)
-    assert ours(kube.nat("web", "-S")) == REFERENCE
+    assert ours(kube.nat("web", "-S")) == REFERENCE_RULES
 
 
 def test_observe_and_suspend_write_nothing(kube: Kube) -> None:
@@ -125,7 +109,7 @@ def test_observe_and_suspend_write_nothing(kube: Kube) -> None:
     kube.patch("tcap/web", {"spec": {"suspend": True, "inbound": {"redirectPort": 15009}}})
     seen = eventually(lambda: status(kube), lambda seen: not is_ready(seen))
     assert condition(seen, "Ready")["reason"] == "Suspended"
-    assert ours(kube.nat("web", "-S")) == REFERENCE
+    assert ours(kube.nat("web", "-S")) == REFERENCE_RULES
 
 
 def test_of_two_captures_one_wins_and_the_other_says_so(kube: Kube) -> None:
@@ -136,10 +120,10 @@ def test_of_two_captures_one_wins_and_the_other_says_so(kube: Kube) -> None:
     seen = eventually(lambda: status(kube), lambda seen: not is_ready(seen))
     assert condition(seen, "Ready")["reason"] == "Superseded"
     assert condition(seen, "Superseded")["status"] == "True"
-    assert ours(kube.nat("web", "-S")) == REFERENCE.replace("ISTIO", "FIRST")
+    assert ours(kube.nat("web", "-S")) == REFERENCE_RULES.replace("ISTIO", "FIRST")
     kube.run("delete", "tcap", "first", "--timeout=60s")
     eventually(lambda: status(kube), is_ready)
-    assert ours(kube.nat("web", "-S")) == REFERENCE
+    assert ours(kube.nat("web", "-S")) == REFERENCE_RULES
 
 
 def test_a_running_pod_moves_into_a_selector_and_out_of_it(kube: Kube) -> None:
@@ -150,7 +134,7 @@ def test_a_running_pod_moves_into_a_selector_and_out_of_it(kube: Kube) -> None:
     assert condition(seen, "Ready")["reason"] == "NoMatchingPods"
     kube.run("label", "pod", "web", "app=web", "--overwrite")
     eventually(lambda: status(kube), lambda seen: seen["pods"]["programmed"] == 1)
-    assert ours(kube.nat("web", "-S")) == REFERENCE
+    assert ours(kube.nat("web", "-S")) == REFERENCE_RULES
     kube.run("label", "pod", "web", "app=other", "--overwrite")
     eventually(lambda: ours(kube.nat("web", "-S")), lambda rules: rules == "")
     eventually(lambda: status(kube), lambda seen: seen["pods"]["matched"] == 0)

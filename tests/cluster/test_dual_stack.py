@@ -2,7 +2,8 @@
 
 from cluster.kube import Kube, eventually
 from cluster.manifests import capture, pod
-from cluster.test_capture import REFERENCE, is_ready, ours, status
+from cluster.test_capture import is_ready, ours, status
+from reference_rules import REFERENCE_RULES
 
 CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], 80), timeout=3)"
 REFUSED = """\
@@ -31,9 +32,9 @@ def test_a_dual_stack_pod_is_captured_in_both_families(kube: Kube) -> None:
         kube.run("exec", "client", "--", "python3", "-c", REFUSED, address)
     kube.apply(capture("web"))
     kube.run("wait", "tcap/web", "--for=condition=Ready", "--timeout=60s")
-    assert ours(kube.nat("web", "-S")) == REFERENCE
+    assert ours(kube.nat("web", "-S")) == REFERENCE_RULES
     twins = ours(kube.in_netns("web", "ip6tables", "-t", "nat", "-S"))
-    assert twins == REFERENCE.replace("127.0.0.1/32", "::1/128")
+    assert twins == REFERENCE_RULES.replace("127.0.0.1/32", "::1/128")
     for address in web:
         kube.run("exec", "client", "--", "python3", "-c", CONNECT, address)
     kube.run("delete", "tcap", "web", "--timeout=60s")
@@ -49,11 +50,11 @@ def test_a_capture_restricted_to_a_family_leaves_the_other_alone(kube: Kube) -> 
     kube.apply(capture("web", ipFamilies=["IPv6"]))
     eventually(
         lambda: ours(kube.in_netns("web", "ip6tables", "-t", "nat", "-S")),
-        lambda rules: rules == REFERENCE.replace("127.0.0.1/32", "::1/128"),
+        lambda rules: rules == REFERENCE_RULES.replace("127.0.0.1/32", "::1/128"),
     )
     assert ours(kube.nat("web", "-S")) == ""
     kube.patch("tcap/web", {"spec": {"ipFamilies": ["IPv4"]}})
-    eventually(lambda: ours(kube.nat("web", "-S")), lambda rules: rules == REFERENCE)
+    eventually(lambda: ours(kube.nat("web", "-S")), lambda rules: rules == REFERENCE_RULES)
     eventually(
         lambda: ours(kube.in_netns("web", "ip6tables", "-t", "nat", "-S")),
         lambda rules: rules == "",

@@ -17,24 +17,8 @@ from capture_api.programs import Inbound, InboundTerm
 from capture_nat.families import Family
 from capture_nat.planning import Plan
 from kernel.pods import Pod
+from reference_rules import REFERENCE_RULES
 from unit.capture_agent.captures import capture, program, record
-
-REFERENCE = """\
--N ISTIO_INBOUND
--N ISTIO_IN_REDIRECT
--N ISTIO_OUTPUT
--N ISTIO_REDIRECT
--A PREROUTING -p tcp -j ISTIO_INBOUND
--A OUTPUT -p tcp -j ISTIO_OUTPUT
--A ISTIO_INBOUND -p tcp -m tcp --dport 80 -j ISTIO_IN_REDIRECT
--A ISTIO_IN_REDIRECT -p tcp -j REDIRECT --to-ports 15001
--A ISTIO_OUTPUT ! -d 127.0.0.1/32 -o lo -j ISTIO_REDIRECT
--A ISTIO_OUTPUT -m owner --uid-owner 1337 -j RETURN
--A ISTIO_OUTPUT -m owner --gid-owner 1337 -j RETURN
--A ISTIO_OUTPUT -d 127.0.0.1/32 -j RETURN
--A ISTIO_OUTPUT -j ISTIO_REDIRECT
--A ISTIO_REDIRECT -p tcp -j REDIRECT --to-ports 15001
-"""
 
 
 def without_policies(listed: str) -> str:
@@ -46,7 +30,7 @@ async def test_the_reference_rules_come_out_byte_for_byte(pod: Pod, reconciler: 
     """As istio-init wrote them."""
     after = await reconciler.capture(record(), capture(), pod.sandbox())
     assert (after.finding.state, after.backend) == (PodState.PROGRAMMED, NFT)
-    assert without_policies(pod.run("iptables-nft", "-t", "nat", "-S")) == REFERENCE
+    assert without_policies(pod.run("iptables-nft", "-t", "nat", "-S")) == REFERENCE_RULES
 
 
 async def test_a_pass_over_an_equal_state_writes_nothing(pod: Pod, reconciler: Reconciler) -> None:
@@ -121,7 +105,7 @@ async def test_a_write_that_was_cut_short_is_completed(
     await backend.apply(pod.sandbox(), Family.IPV4, NFT, Plan(create=names))
     after = await reconciler.capture(record(), capture(), pod.sandbox())
     assert (after.finding.state, after.detected) == (PodState.PROGRAMMED, 0)
-    assert without_policies(pod.run("iptables-nft", "-t", "nat", "-S")) == REFERENCE
+    assert without_policies(pod.run("iptables-nft", "-t", "nat", "-S")) == REFERENCE_RULES
 
 
 async def test_a_refused_transaction_leaves_empty_marked_chains_and_no_more(
@@ -158,7 +142,7 @@ async def test_another_prefix_replaces_the_first(pod: Pod, reconciler: Reconcile
     after = await reconciler.capture(after, capture(program("CAPTURE")), pod.sandbox())
     assert after.finding.state is PodState.PROGRAMMED
     listed = without_policies(pod.run("iptables-nft", "-t", "nat", "-S"))
-    assert listed == REFERENCE.replace("ISTIO_", "CAPTURE_")
+    assert listed == REFERENCE_RULES.replace("ISTIO_", "CAPTURE_")
 
 
 async def test_a_large_program_goes_through(pod: Pod, reconciler: Reconciler) -> None:
@@ -179,7 +163,7 @@ async def test_legacy_rules_are_served_where_they_are(
     after = await reconciler.capture(record(), capture(), pod.sandbox())
     assert (after.finding.state, after.backend) == (PodState.PROGRAMMED, LEGACY)
     listed = without_policies(pod.run("iptables-legacy", "-t", "nat", "-S"))
-    assert sorted(listed.splitlines()) == sorted([*REFERENCE.splitlines(), " ".join(foreign)])
+    assert sorted(listed.splitlines()) == sorted([*REFERENCE_RULES.splitlines(), " ".join(foreign)])
     assert pod.run("nft", "list", "ruleset") == ""
     after = await reconciler.release(after, pod.sandbox())
     assert after.held_by == ""

@@ -12,8 +12,8 @@ from capture_nat.rulesets import Ruleset
 from capture_nat.simulation import apply_plan
 from kernel.capture_nat.iptables import VARIANTS, Iptables
 from kernel.conftest import NetworkNamespace
+from reference_rules import REFERENCE_RULES
 from unit.capture_nat.programs import REFERENCE_PROGRAM, programs
-from unit.capture_nat.test_compiling import REFERENCE
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -24,7 +24,7 @@ def test_the_reference_rules_are_listed_byte_for_byte(
     iptables = Iptables(netns, variant, Family.IPV4)
     iptables.program(compile_program(REFERENCE_PROGRAM, Family.IPV4), frozenset())
     listing = iptables.nat("-S").splitlines(keepends=True)
-    assert "".join(line for line in listing if not line.startswith("-P ")) == REFERENCE
+    assert "".join(line for line in listing if not line.startswith("-P ")) == REFERENCE_RULES
 
 
 @pytest.mark.parametrize("family", Family)

@@ -13,6 +13,7 @@ from capture_nat.enforceable import UnenforceableProgramError
 from capture_nat.families import Family
 from capture_nat.rulesets import Hook, Ruleset
 from capture_nat.walk import walk
+from reference_rules import REFERENCE_RULES
 from unit.capture_nat.evaluation import evaluate_received, evaluate_sent
 from unit.capture_nat.programs import (
     REFERENCE_PROGRAM,
@@ -21,23 +22,6 @@ from unit.capture_nat.programs import (
     programs,
 )
 from unit.capture_nat.tables import programmed
-
-REFERENCE = """\
--N ISTIO_INBOUND
--N ISTIO_IN_REDIRECT
--N ISTIO_OUTPUT
--N ISTIO_REDIRECT
--A PREROUTING -p tcp -j ISTIO_INBOUND
--A OUTPUT -p tcp -j ISTIO_OUTPUT
--A ISTIO_INBOUND -p tcp -m tcp --dport 80 -j ISTIO_IN_REDIRECT
--A ISTIO_IN_REDIRECT -p tcp -j REDIRECT --to-ports 15001
--A ISTIO_OUTPUT ! -d 127.0.0.1/32 -o lo -j ISTIO_REDIRECT
--A ISTIO_OUTPUT -m owner --uid-owner 1337 -j RETURN
--A ISTIO_OUTPUT -m owner --gid-owner 1337 -j RETURN
--A ISTIO_OUTPUT -d 127.0.0.1/32 -j RETURN
--A ISTIO_OUTPUT -j ISTIO_REDIRECT
--A ISTIO_REDIRECT -p tcp -j REDIRECT --to-ports 15001
-"""
 
 
 def _listing(ruleset: Ruleset) -> str:
@@ -58,12 +42,12 @@ def _outbound(**fields: object) -> Program:
 
 def test_reference_program_gives_the_reference_rules() -> None:
     """What istio-init wrote comes out byte for byte."""
-    assert _listing(compile_program(REFERENCE_PROGRAM, Family.IPV4)) == REFERENCE
+    assert _listing(compile_program(REFERENCE_PROGRAM, Family.IPV4)) == REFERENCE_RULES
 
 
 def test_reference_program_in_ipv6_differs_in_the_loopback_address_only() -> None:
     """The families are twins."""
-    expected = REFERENCE.replace("127.0.0.1/32", "::1/128")
+    expected = REFERENCE_RULES.replace("127.0.0.1/32", "::1/128")
     assert _listing(compile_program(REFERENCE_PROGRAM, Family.IPV6)) == expected
 
 
