@@ -55,6 +55,7 @@ def test_two_hundred_captures_of_a_pod_are_judged_and_harm_nobody(
     eventually(lambda: verdicts(kube), lambda seen: seen == expected)
     eventually(lambda: verdicts(neighbour), lambda seen: seen == {"web": ("True", "AllProgrammed")})
     assert JUMP.format(prefix=f"P{COUNT - 1}") in kube.nat("web", "-S")
-    kube.run("delete", "tcap", "--all", "--timeout=60s")
+    kube.run("delete", "tcap", "--all", "--wait=false")
+    kube.run("wait", "tcap", "--all", "--for=delete", "--timeout=60s")
     assert "-N" not in kube.nat("web", "-S")
     assert JUMP.format(prefix="ISTIO") in neighbour.nat("web", "-S")

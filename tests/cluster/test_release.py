@@ -65,9 +65,10 @@ def witness(kube: Kube) -> Kube:
 
 
 def captured(kube: Kube, *names: str) -> None:
-    """Have pods captured, and wait until all are."""
+    """Have pods on the witness's node captured, and wait until all are."""
+    node = kube.get("pod/witness")["spec"]["nodeName"]
     for name in names:
-        kube.apply(pod(name, {"app": "web"}))
+        kube.apply(pod(name, {"app": "web"}, nodeName=node))
     kube.apply(capture("web"))
     eventually(lambda: kube.get("tcap/web"), lambda seen: programmed(seen) == len(names))
 
