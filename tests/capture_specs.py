@@ -95,6 +95,8 @@ TAKEN: Final = (
     Taken("a key with a prefix", capture(podSelector={"matchLabels": {"a.b-c/D_e.f": "g"}})),
     Taken("a key as long as can be", capture(podSelector={"matchLabels": {"k" * 63: "g"}})),
     Taken("an empty label value", capture(podSelector={"matchLabels": {"app": ""}})),
+    Taken("IPv4 only", capture(ipFamilies=["IPv4"])),
+    Taken("both families, in any order", capture(ipFamilies=["IPv6", "IPv4"])),
     Taken("the lowest priority", capture(priority=-(2**31))),
     Taken("the highest priority", capture(priority=2**31 - 1)),
     Taken("observing, suspended", capture(mode="Observe", suspend=True, driftPolicy="Report")),
@@ -223,6 +225,8 @@ REFUSED: Final = (
     Refused("an unknown mode", "spec.mode", capture(mode="enforce")),
     Refused("suspend as text", "spec.suspend", capture(suspend="yes")),
     Refused("an unknown drift policy", "spec.driftPolicy", capture(driftPolicy="Ignore")),
+    Refused("an unknown family", "spec.ipFamilies[0]", capture(ipFamilies=["ipv4"])),
+    Refused("a family that is no list", "spec.ipFamilies", capture(ipFamilies="IPv4")),
     Refused("an empty prefix", "spec.chainPrefix", capture(chainPrefix="")),
     Refused("a prefix that is too long", "spec.chainPrefix", capture(chainPrefix="A" * 14)),
     Refused("a prefix in lower case", "spec.chainPrefix", capture(chainPrefix="istio")),
@@ -365,7 +369,9 @@ REFUSED_BY_THE_SCHEMA_ALONE: Final = (
     Refused(
         "empty ports", f"{_IN}[0].ports", inbound(include=[{"ports": [], "sources": ["::/0"]}])
     ),
+    Refused("no family", "spec.ipFamilies", capture(ipFamilies=[])),
     # A duplicate is no danger, only a slip.
     Refused("a port twice", f"{_IN}[0].ports[1]", inbound(include=[{"ports": ["80", "80"]}])),
+    Refused("a family twice", "spec.ipFamilies[1]", capture(ipFamilies=["IPv4", "IPv4"])),
     Refused("a uid twice", "spec.proxy.uids[1]", capture(proxy={"uids": [1, 1]})),
 )
