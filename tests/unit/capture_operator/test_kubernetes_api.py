@@ -107,6 +107,17 @@ async def test_an_object_is_created_where_it_belongs(peer: Peer, api: Kubernetes
     assert sent == body
 
 
+async def test_an_object_is_deleted_by_name(peer: Peer, api: KubernetesApi) -> None:
+    """One that is gone already is told apart from one that could not be deleted."""
+    peer.answers = [web.json_response({}), web.json_response({"message": "gone"}, status=404)]
+    key = ObjectKey("demo", "web")
+    await api.delete(CAPTURES, key)
+    with pytest.raises(NotFoundError):
+        await api.delete(CAPTURES, key)
+    path = "/apis/trafficcapture.io/v1alpha1/namespaces/demo/trafficcaptures/web"
+    assert [request[:2] for request in peer.requests] == [("DELETE", path)] * 2
+
+
 @pytest.mark.parametrize(
     ("status", "kind"), [(409, ConflictError), (404, NotFoundError), (403, ApiError)]
 )
