@@ -1,0 +1,98 @@
+"""The local cluster's first node from the inside, where no API server is needed."""
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from cluster.kube import SYSTEM, Kube
+from cluster.manifests import capture, pod
+from local_cluster.access import Cluster, nsenter_node
+from local_cluster.node import CONTROL_PLANE_NODE
+
+AGENT = "traffic-capture-agent"
+OPERATOR = "traffic-capture-operator"
+API_SERVER = "kube-apiserver"
+
+
+def pod_here(name: str, labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Describe a pod of this node."""
+    return pod(name, {"app": "web"} if labels is None else labels, **_HERE, **spec)
+
+
+_HERE = {"nodeSelector": {"kubernetes.io/hostname": CONTROL_PLANE_NODE.name}}
+
+
+def only_local(cluster: Cluster) -> None:
+    """Skip where the node can't be entered, or is somebody's who needs it."""
+    if not cluster.is_local:
+        pytest.skip("kills processes of the node: for the local cluster only")
+
+
+def run(*argv: str) -> str:
+    """Run a command in the node and return what it printed."""
+    done = subprocess.run(nsenter_node(argv), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def processes(program: str) -> list[int]:
+    """List the processes of a program by PID: its file, or the script that Python runs."""
+    pids = []
+    for line in run("ps", "-eo", "pid=,args=").splitlines():
+        pid, *words = line.split()
+        if any(word.rsplit("/", 1)[-1] == program for word in words[:2]):
+            pids.append(int(pid))
+    return pids
+
+
+def send(number: signal.Signals, *pids: int) -> None:
+    """Send a signal to processes, if they are still there."""
+    script = 'for pid in "$@"; do kill -s "$0" "$pid" 2>/dev/null; done; true'
+    run("sh", "-c", script, number.name.removeprefix("SIG"), *map(str, pids))
+
+
+def in_netns(uid: str, *command: str) -> str:
+    """Run a command in the network namespace of the pod with this UID."""
+    script = (
+        'pid=$(grep -lE "$0" /proc/[0-9]*/cgroup 2>/dev/null | head -n 1 | cut -d/ -f3)'
+        ' && exec nsenter -t "$pid" -n -- "$@"'
+    )
+    return run("sh", "-c", script, f"pod{uid}|pod{uid.replace('-', '_')}", *command)
+
+
+def nat(uid: str, *command: str) -> str:
+    """Run `iptables -t nat ...` in the network namespace of a pod."""
+    return in_netns(uid, "iptables", "-t", "nat", *command)
+
+
+def uid_of(kube: Kube, name: str) -> str:
+    """Return a pod's UID."""
+    return str(kube.get(f"pod/{name}")["metadata"]["uid"])
+
+
+@contextmanager
+def stopped(program: str) -> Iterator[None]:
+    """Have the processes of a program stand still for a while."""
+    pids = processes(program)
+    assert pids, f"{program} does not run"
+    try:
+        send(signal.SIGSTOP, *pids)
+        yield
+    finally:
+        send(signal.SIGCONT, *pids)
+
+
+def captured_here(kube: Kube, name: str = "web", **spec: Any) -> str:  # noqa: ANN401
+    """Start a pod on this node and a capture of it, and return the pod's UID."""
+    kube.apply(pod_here(name, {"app": name}))
+    kube.apply(capture(name, app=name, **spec))
+    return uid_of(kube, name)
+
+
+def system(kube: Kube, *arguments: str) -> str:
+    """Run kubectl in the namespace of the installation."""
+    return kube.run(*arguments, "-n", SYSTEM)
