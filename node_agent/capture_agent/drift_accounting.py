@@ -1,5 +1,7 @@
 """Counting drift: each new difference once, however long it lasts. Pure."""
 
+from dataclasses import dataclass
+
 from msgspec.structs import replace
 
 from capture_agent.records import Drift, Finding, PodRecord
@@ -38,13 +40,26 @@ def with_drift_counted(record: PodRecord, drift: tuple[Drift, ...], now: str) ->
     )
 
 
-def drifted(drift: tuple[Drift, ...], why_unrepaired: str) -> Finding:
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why differences stay for now; `reason` heads the finding instead of what is different."""
+
+    message: str
+    reason: str = ""
+
+
+CONTENDED = "Contended"
+"""Somebody keeps undoing our repairs: a person has to find out who."""
+
+
+def drifted(drift: tuple[Drift, ...], obstacle: Obstacle) -> Finding:
     """Describe differences that stay for now, headed by the kind of the most important one."""
     worst = drift[0].difference
     more = f" (and {len(drift) - 1} more)" if len(drift) > 1 else ""
-    return Finding(
-        PodState.DRIFTED, worst.kind, f"{describe(worst)}{more}; {why_unrepaired}"[:MAX_MESSAGE]
-    )
+    message = f"{describe(worst)}{more}; {obstacle.message}"
+    if obstacle.reason:
+        message = f"{worst.kind}: {message}"
+    return Finding(PodState.DRIFTED, obstacle.reason or worst.kind, message[:MAX_MESSAGE])
 
 
 def failed(reason: str, message: str) -> Finding:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from capture_agent.desired import Capture
-from capture_agent.drift_accounting import MAX_MESSAGE, drifted
+from capture_agent.drift_accounting import MAX_MESSAGE, Obstacle, drifted
 from capture_agent.failures import Failure, finding_of
 from capture_agent.families import ip_families
 from capture_agent.records import Drift, Finding, PodRecord
@@ -22,7 +22,7 @@ PROGRAMMED = Finding(PodState.PROGRAMMED)
 class Outcome:
     """What a pass came to in one table.
 
-    `differences` are left, for the reason `why_left`; `failure` kept the table from being read or
+    `differences` are left, because of the `obstacle`; `failure` kept the table from being read or
     written. With neither, the table was read and is as it is to be.
     """
 
@@ -32,7 +32,7 @@ class Outcome:
     is_drift: bool = False
     was_written: bool = False
     differences: tuple[Difference, ...] = ()
-    why_left: str = ""
+    obstacle: Obstacle | None = None
     failure: Failure | None = None
 
     @property
@@ -79,9 +79,9 @@ def _finding(outcomes: Sequence[Outcome]) -> Finding:
         if outcome.failure is not None:
             return _of_family(outcome, outcomes, finding_of(outcome.failure))
     for outcome in outcomes:
-        if outcome.differences:
+        if outcome.differences and outcome.obstacle is not None:
             drift = tuple(Drift(outcome.family, each) for each in outcome.differences)
-            return _of_family(outcome, outcomes, drifted(drift, outcome.why_left))
+            return _of_family(outcome, outcomes, drifted(drift, outcome.obstacle))
     return PROGRAMMED
 
 

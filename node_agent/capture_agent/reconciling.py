@@ -22,7 +22,7 @@ from dataclasses import replace as changed
 from msgspec.structs import replace
 
 from capture_agent.desired import Capture, Writes
-from capture_agent.drift_accounting import failed, with_drift_counted
+from capture_agent.drift_accounting import CONTENDED, Obstacle, failed, with_drift_counted
 from capture_agent.failures import FAILURES, Failure, finding_of
 from capture_agent.families import captured_families, pod_families
 from capture_agent.journal import Journal
@@ -42,6 +42,7 @@ _NO_FAMILY = Finding(
     "NoAddressInFamilies",
     "the pod has no address of a family in spec.ipFamilies",
 )
+NOT_SO = Obstacle("it was written, and is not so")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,18 +138,20 @@ class _Obstacles:
     desired: Capture
     now: float
 
-    def to(self, assessment: Assessment) -> str | None:
+    def to(self, assessment: Assessment) -> Obstacle | None:
         """Say why the plan may not be written; None when it may."""
         if self.desired.spec.suspend:
-            return "the capture is suspended: nothing is written"
+            return Obstacle("the capture is suspended: nothing is written")
         if self.desired.writes is Writes.NONE:
-            return "mode is Observe: nothing is written"
+            return Obstacle("mode is Observe: nothing is written")
         if not assessment.is_drift:
             return None
         if self.desired.writes is Writes.PROGRAM:
-            return "driftPolicy is Report: nothing is repaired"
+            return Obstacle("driftPolicy is Report: nothing is repaired")
         wait = self.record.backoff.wait(self.now)
-        return f"it keeps being changed: next repair in {wait:.1f} s" if wait > 0 else None
+        if wait <= 0:
+            return None
+        return Obstacle(f"it keeps being changed: next repair in {wait:.1f} s", CONTENDED)
 
 
 async def _assessed(table: PodTable) -> Assessment | Failure:
@@ -168,13 +171,13 @@ async def _outcome(table: PodTable, found: Assessment | Failure, obstacles: _Obs
     obstacle = obstacles.to(found)
     if obstacle is not None:
         # Without differences there are only leftovers of ours beside what is to be there.
-        return changed(seen, differences=found.differences, why_left=obstacle)
+        return changed(seen, differences=found.differences, obstacle=obstacle)
     written = changed(seen, was_written=True)
     try:
         left = (await table.write(found)).differences
     except FAILURES as failure:
         return changed(written, failure=failure)
-    return changed(written, differences=left, why_left="it was written, and is not so")
+    return changed(written, differences=left, obstacle=NOT_SO)
 
 
 def _still_referenced(chains: set[str]) -> Finding:

@@ -2,7 +2,13 @@
 
 from msgspec.structs import replace
 
-from capture_agent.drift_accounting import MAX_MESSAGE, describe, drifted, with_drift_counted
+from capture_agent.drift_accounting import (
+    MAX_MESSAGE,
+    Obstacle,
+    describe,
+    drifted,
+    with_drift_counted,
+)
 from capture_agent.records import Drift
 from capture_api.node_captures import PodState
 from capture_nat.drift import Difference, DriftKind
@@ -44,17 +50,24 @@ def test_drift_that_comes_back_after_it_was_gone_counts_again() -> None:
 
 def test_a_finding_names_the_kind_the_rules_and_what_hinders_the_repair() -> None:
     """In one line."""
-    finding = drifted(INSERTED, "driftPolicy is Report")
+    finding = drifted(INSERTED, Obstacle("driftPolicy is Report"))
     assert (finding.state, finding.reason) == (PodState.DRIFTED, "RuleInserted")
     assert finding.message == (
         "ISTIO_OUTPUT: found '-A ISTIO_OUTPUT -j ACCEPT' (and 1 more); driftPolicy is Report"
     )
 
 
+def test_a_reason_to_act_goes_before_what_is_different() -> None:
+    """What is different is in the message then."""
+    finding = drifted(FLUSHED, Obstacle("next repair in 6.4 s", "Contended"))
+    assert (finding.state, finding.reason) == (PodState.DRIFTED, "Contended")
+    assert finding.message.startswith("Flushed: ")
+
+
 def test_a_message_fits_the_status() -> None:
     """Whatever somebody else put into the rule."""
     long = Difference(DriftKind.JUMP_SHADOWED, "OUTPUT", "e" * 256, "f" * 256)
-    assert len(drifted((Drift(Family.IPV6, long),), "why").message) == MAX_MESSAGE
+    assert len(drifted((Drift(Family.IPV6, long),), Obstacle("why")).message) == MAX_MESSAGE
 
 
 def test_a_difference_without_rules_is_its_chain() -> None:
