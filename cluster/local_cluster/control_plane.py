@@ -48,7 +48,7 @@ def api_server(node: Node) -> Part:
 def controller_manager() -> Part:
     """Return the controllers, each with a service account of its own.
 
-    A node that was killed is NotReady after 20 seconds instead of 50: two of its kubelet's reports.
+    A node that was killed is NotReady after 30 seconds instead of 50: its kubelet reports every 10.
     """
     options = flags(
         kubeconfig=CONTROL_PLANE / "controller-manager.kubeconfig",
@@ -56,7 +56,7 @@ def controller_manager() -> Part:
         service_account_private_key_file=CONTROL_PLANE / "service-account.key",
         use_service_account_credentials=True,
         leader_elect=False,
-        node_monitor_grace_period="20s",
+        node_monitor_grace_period="30s",
         flex_volume_plugin_dir=VOLUME_PLUGINS,
     )
     return Part("kube-controller-manager", (f"{BIN}/kube-controller-manager", *options))

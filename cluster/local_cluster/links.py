@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 
 from local_cluster.commands import run
 from local_cluster.errors import LocalClusterError
-from local_cluster.node import BRIDGE, HOST_INTERFACE, LINK_PREFIX, Node
+from local_cluster.node import BRIDGE, HOST_INTERFACE, HOST_MAC, LINK_PREFIX, Node
 
 
 def existing_links() -> list[str]:
@@ -22,8 +22,12 @@ def ours(names: Iterable[str]) -> list[str]:
 
 
 def create_bridge() -> None:
-    """Make the bridge and give the host its address on it."""
-    run(["ip", "link", "add", BRIDGE, "type", "bridge"])
+    """Make the bridge and give the host its address on it.
+
+    Its hardware address is fixed: a bridge takes the lowest of its ports' otherwise, and with each
+    node that comes or goes the others would look for the host in vain for some seconds.
+    """
+    run(["ip", "link", "add", BRIDGE, "address", HOST_MAC, "type", "bridge"])
     run(["ip", "address", "add", str(HOST_INTERFACE), "dev", BRIDGE])
     run(["ip", "link", "set", BRIDGE, "up"])
 

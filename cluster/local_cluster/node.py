@@ -19,6 +19,14 @@ CGROUP_PREFIX = "traffic-capture-node"
 MOST_NODES = 99
 
 
+def mac_of(address: IPv4Address) -> str:
+    """Return a hardware address that goes with an IPv4 address: a local one, of these bytes."""
+    return ":".join(f"{byte:02x}" for byte in b"\x02\x00" + address.packed)
+
+
+HOST_MAC = mac_of(HOST_INTERFACE.ip)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Node:
     """One node of the cluster; the first, index 1, carries the control plane."""
@@ -47,7 +55,7 @@ class Node:
     @property
     def mac(self) -> str:
         """The hardware address of its eth0: back after its end, it is where others remember it."""
-        return ":".join(f"{byte:02x}" for byte in b"\x02\x00" + self.address.packed)
+        return mac_of(self.address)
 
     @property
     def link_local(self) -> IPv6Interface:

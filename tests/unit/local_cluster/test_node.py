@@ -5,6 +5,7 @@ import pytest
 from local_cluster.node import (
     BRIDGE,
     HOST_INTERFACE,
+    HOST_MAC,
     MOST_NODES,
     NODE_NETWORK,
     POD_NETWORK_V4,
@@ -50,6 +51,7 @@ def test_every_node_is_inside_the_clusters_networks() -> None:
     for node in NODES:
         assert node.address in NODE_NETWORK
         assert node.address != HOST_INTERFACE.ip
+        assert node.mac != HOST_MAC
         assert node.pods_v4.subnet_of(POD_NETWORK_V4)
         assert node.pods_v6.subnet_of(POD_NETWORK_V6)
 
