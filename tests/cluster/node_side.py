@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from cluster.kube import SYSTEM, Kube
+from cluster.kube import Kube
 from cluster.manifests import capture, pod
 from local_cluster.access import Cluster, nsenter_node
-from local_cluster.node import CONTROL_PLANE_NODE
+from local_cluster.node import CONTROL_PLANE_NODE, Node
 
 AGENT = "traffic-capture-agent"
 OPERATOR = "traffic-capture-operator"
@@ -32,27 +32,35 @@ def only_local(cluster: Cluster) -> None:
         pytest.skip("kills processes of the node: for the local cluster only")
 
 
-def run(*argv: str) -> str:
-    """Run a command in the node and return what it printed."""
-    done = subprocess.run(nsenter_node(argv), capture_output=True, text=True, check=False)
+def run(*argv: str, node: Node = CONTROL_PLANE_NODE) -> str:
+    """Run a command in a node, the first if none is named, and return what it printed."""
+    done = subprocess.run(nsenter_node(argv, node), capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
     return done.stdout
 
 
-def processes(program: str) -> list[int]:
+def processes(program: str, node: Node = CONTROL_PLANE_NODE) -> list[int]:
     """List the processes of a program by PID: its file, or the script that Python runs."""
     pids = []
-    for line in run("ps", "-eo", "pid=,args=").splitlines():
+    for line in run("ps", "-ww", "-eo", "pid=,args=", node=node).splitlines():
         pid, *words = line.split()
         if any(word.rsplit("/", 1)[-1] == program for word in words[:2]):
             pids.append(int(pid))
     return pids
 
 
-def send(number: signal.Signals, *pids: int) -> None:
+def kill(program: str, node: Node = CONTROL_PLANE_NODE) -> frozenset[int]:
+    """Kill the processes of a program as `kill -9` does, and return which they were."""
+    pids = processes(program, node)
+    assert pids, f"{program} does not run"
+    send(signal.SIGKILL, *pids, node=node)
+    return frozenset(pids)
+
+
+def send(number: signal.Signals, *pids: int, node: Node = CONTROL_PLANE_NODE) -> None:
     """Send a signal to processes, if they are still there."""
     script = 'for pid in "$@"; do kill -s "$0" "$pid" 2>/dev/null; done; true'
-    run("sh", "-c", script, number.name.removeprefix("SIG"), *map(str, pids))
+    run("sh", "-c", script, number.name.removeprefix("SIG"), *map(str, pids), node=node)
 
 
 def in_netns(uid: str, *command: str) -> str:
@@ -91,8 +99,3 @@ def captured_here(kube: Kube, name: str = "web", **spec: Any) -> str:  # noqa: A
     kube.apply(pod_here(name, {"app": name}))
     kube.apply(capture(name, app=name, **spec))
     return uid_of(kube, name)
-
-
-def system(kube: Kube, *arguments: str) -> str:
-    """Run kubectl in the namespace of the installation."""
-    return kube.run(*arguments, "-n", SYSTEM)
