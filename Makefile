@@ -7,7 +7,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help cluster cluster-down status image wheels install demo lint test clean
+.PHONY: help cluster cluster-down status image wheels install demo lint test bench clean
 
 export TRAFFIC_CAPTURE_KUBECONFIG
 
@@ -57,6 +57,9 @@ lint: ## check style, types and import contracts
 
 test: lint install ## check everything: lint, unit, kernel and real-cluster tests
 	$(uv_run) pytest
+
+bench: install ## measure, print, and write bench/results.json
+	@PYTHONPATH=cluster $(uv_run) python bench/run.py
 
 clean: cluster-down ## stop the cluster and remove what was built in this folder
 	rm -rf .cluster dist
