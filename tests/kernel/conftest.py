@@ -57,7 +57,7 @@ def network_namespace() -> Iterator[NetworkNamespace]:
 @pytest.fixture(scope="session", autouse=True)
 def _needs_root() -> None:
     if os.geteuid() != 0:
-        pytest.skip("network namespaces need root")
+        pytest.exit("network namespaces need root: `make test` asks sudo for it", returncode=1)
 
 
 @pytest.fixture
