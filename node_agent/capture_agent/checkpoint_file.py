@@ -66,6 +66,10 @@ class CheckpointFile:
         new.write_bytes(msgspec.json.encode(encode(content)))
         os.replace(new, self._path)  # noqa: PTH105 - its atomicity is the point
 
+    def remove(self) -> None:
+        """Leave nothing behind."""
+        self._path.unlink(missing_ok=True)
+
     def outdated(self) -> None:
         """Say that there is something new to keep."""
         self._outdated.set()

@@ -40,6 +40,11 @@ class Journal:
         """Tell which chains of a sandbox's table are ours."""
         return frozenset(self._chains.get(sandbox_key, {}).get(family.name, ()))
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no sandbox has chains of ours."""
+        return not self._chains
+
     def families(self, sandbox_key: str) -> frozenset[Family]:
         """Tell in which families a sandbox has chains of ours."""
         return frozenset(Family[name] for name in self._chains.get(sandbox_key, {}))
@@ -61,6 +66,10 @@ class Journal:
         """Drop the records of sandboxes that are gone."""
         if not self._chains.keys() <= sandbox_keys:
             self._write({key: self._chains[key] for key in self._chains.keys() & sandbox_keys})
+
+    def remove(self) -> None:
+        """Leave nothing behind."""
+        self._path.unlink(missing_ok=True)
 
     def _write(self, chains: _Chains) -> None:
         # The file first: what could not be written must not look recorded to the next attempt.

@@ -71,18 +71,30 @@ def main() -> None:
 
 @contextlib.contextmanager
 def _only_agent(state_dir: Path) -> Iterator[None]:
-    """Hold the lock that keeps a second agent off this node."""
+    """Hold the lock that keeps a second agent off this node; its file goes with its last holder."""
+    path = state_dir / "agent.lock"
     try:
         state_dir.mkdir(parents=True, exist_ok=True)
-        lock = (state_dir / "agent.lock").open("w")
+        lock = path.open("w")
     except OSError as error:
         raise StartError(f"--state-dir {state_dir}: {error.strerror}") from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise StartError(f"another agent holds {state_dir}/agent.lock on this node") from error
+            raise StartError(f"another agent holds {path} on this node") from error
+        if not _is_file_of(lock.fileno(), path):
+            raise StartError(f"another agent has just removed {path}: start again")
         yield
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _is_file_of(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 async def _run_until_terminated(options: argparse.Namespace) -> None:
@@ -111,7 +123,7 @@ class _Agent:
     ) -> None:
         self._options = options
         boot_id = BOOT_ID.read_text().strip()
-        journal = Journal(options.state_dir / "journal.json", boot_id)
+        self._journal = journal = Journal(options.state_dir / "journal.json", boot_id)
         self._file = CheckpointFile(options.state_dir / "dispatch.json", boot_id)
         kept = self._file.read()
         self._programs = Informer(
@@ -131,9 +143,10 @@ class _Agent:
             params={"fieldSelector": f"metadata.name={options.node_name}"},
         )
         self._writer = StatusWriter(client, options.node_name, self._own_node_capture)
+        self._finder = SandboxFinder(pod_processes, host, time.monotonic, journal.forget_all_but)
         examiner = Examiner(
             reconciler=Reconciler(IptablesBackend(broker), journal, time.monotonic, _timestamp),
-            finder=SandboxFinder(pod_processes, host, time.monotonic, journal.forget_all_but),
+            finder=self._finder,
             listeners=partial(_listeners, broker),
             programs=self._programs.objects,
         )
@@ -148,7 +161,24 @@ class _Agent:
         self._goes_on = False
 
     async def run(self) -> None:
-        """Follow the API server and keep the node's pods as they are to be, until cancelled."""
+        """Follow the API server and keep the node's pods as they are to be, until cancelled.
+
+        An agent that ends with nothing of ours in any pod leaves no file on the node.
+        """
+        try:
+            await self._run()
+        finally:
+            self._clean_up()
+
+    def _clean_up(self) -> None:
+        if not self._dispatch.synced.is_set():
+            return  # nobody said that there is nothing to go on with
+        self._finder.rescan()  # forgets the sandboxes that are gone
+        if self._journal.is_empty and not any(record.held_by for record in self._loop.records):
+            self._file.remove()
+            self._journal.remove()
+
+    async def _run(self) -> None:
         checks = {"/healthz": self._why_unhealthy, "/readyz": self._why_unready}
         async with (
             serving_probes(self._options.health_port, checks),

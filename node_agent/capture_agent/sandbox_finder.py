@@ -46,11 +46,15 @@ class SandboxFinder:
         """Look for this pod again next time: its sandbox turned out to be gone or another one."""
         self._found.pop(pod_uid, None)
 
+    def rescan(self) -> None:
+        """Scan now, and wait for it: for the end, when there is nothing else to do."""
+        self._take(list(self._scan()))
+
     async def _rescan(self) -> None:
-        now = self._monotonic()
-        if now - self._scanned_at < SCAN_LIFETIME:
-            return
-        processes = await asyncio.to_thread(lambda: list(self._scan()))
+        if self._monotonic() - self._scanned_at >= SCAN_LIFETIME:
+            self._take(await asyncio.to_thread(lambda: list(self._scan())))
+
+    def _take(self, processes: list[Process]) -> None:
         self._found = find_sandboxes(processes, self._host)
         self._scanned_at = self._monotonic()
         self._scanned(frozenset(found.key for found in self._found.values()))

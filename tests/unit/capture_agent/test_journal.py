@@ -88,3 +88,15 @@ def test_each_family_has_its_own_chains(tmp_path: Path) -> None:
     assert journal.families("pod/4:1") == {Family.IPV6}
     assert journal.chains("pod/4:1", Family.IPV6) == {"OTHER_OUTPUT"}
     assert journal.families("pod/4:2") == frozenset()
+
+
+def test_an_empty_journal_can_go(tmp_path: Path) -> None:
+    """An agent that ends with nothing of ours in any pod leaves no file behind."""
+    journal = Journal(tmp_path / "j.json", "boot")
+    journal.record("pod/4:1", IPV4, CHAINS)
+    assert not journal.is_empty
+    journal.record("pod/4:1", IPV4, frozenset())
+    assert journal.is_empty
+    journal.remove()
+    journal.remove()
+    assert list(tmp_path.iterdir()) == []
