@@ -15,7 +15,7 @@ from local_cluster.access import Cluster
 from local_cluster.node import CONTROL_PLANE_NODE
 from reference_rules import REFERENCE_RULES
 
-NODE_CAPTURE = f"nodecapture/{CONTROL_PLANE_NODE.name}"
+NODE_CAPTURE = f"nodecaptures.trafficcapture.io/{CONTROL_PLANE_NODE.name}"
 
 
 @pytest.fixture
@@ -60,7 +60,9 @@ def test_a_deleted_node_capture_is_made_again_and_its_rules_stay(kube: Kube, web
     before, old = handles(web), kube.get(NODE_CAPTURE)["metadata"]["uid"]
     kube.run("delete", NODE_CAPTURE)
     eventually(
-        lambda: kube.run("get", "ncap", "-o", "jsonpath={.items[*].metadata.uid}"),
+        lambda: kube.run(
+            "get", "nodecaptures.trafficcapture.io", "-o", "jsonpath={.items[*].metadata.uid}"
+        ),
         lambda seen: seen and old not in seen,
     )
     eventually(lambda: evidence(kube, web), lambda seen: seen.get("state") == "Programmed")
@@ -79,7 +81,9 @@ def test_a_deleted_capture_program_is_made_again_and_its_rules_stay(kube: Kube, 
     before, old = handles(web), kube.get("cprog/web")["metadata"]["uid"]
     kube.run("delete", "cprog/web")
     eventually(
-        lambda: kube.run("get", "cprog", "-o", "jsonpath={.items[*].metadata.uid}"),
+        lambda: kube.run(
+            "get", "captureprograms.trafficcapture.io", "-o", "jsonpath={.items[*].metadata.uid}"
+        ),
         lambda seen: seen and old not in seen,
     )
     is_repaired_after_a_flush(kube, web)

@@ -20,7 +20,7 @@ from cluster.node_side import captured_here, in_netns, nat, only_local, pod_here
 from cluster.test_capture import ours, status
 from local_cluster import access
 from local_cluster.access import Cluster
-from local_cluster.node import Node
+from local_cluster.node import CONTROL_PLANE_NODE, Node
 from reference_rules import REFERENCE_RULES
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "15"))
@@ -181,3 +181,24 @@ def test_whatever_is_killed_at_any_instant_the_next_pass_converges(recovering: K
 def is_programmed(seen: dict[str, Any]) -> bool:
     """Tell whether a capture has its one pod."""
     return bool(seen.get("pods", {}).get("programmed") == 1)
+
+
+def test_drift_that_stays_is_not_counted_again_by_the_next_agent(recovering: Kube) -> None:
+    """What was counted outlives the agent that counted it."""
+    kube = recovering
+    uid = captured_here(kube, driftPolicy="Report")
+    eventually(lambda: status(kube), is_programmed)
+    nat(uid, "-D", "OUTPUT", "-p", "tcp", "-j", "ISTIO_OUTPUT")
+    eventually(lambda: status(kube)["drift"]["detected"], lambda seen: seen == 1)
+    kill_and_replace(kube, AGENT)
+    captured_here(kube, "later")
+    eventually(lambda: status(kube, "later"), is_programmed)
+    node = f"nodecaptures.trafficcapture.io/{CONTROL_PLANE_NODE.name}"
+    eventually(lambda: kube.get(node), has_looked_at_every_pod)
+    assert status(kube)["drift"]["detected"] == 1
+
+
+def has_looked_at_every_pod(node_capture: dict[str, Any]) -> bool:
+    """Tell whether an agent has examined all that was dispatched last."""
+    generation = node_capture["metadata"]["generation"]
+    return bool(node_capture["status"]["observedGeneration"] == generation)
