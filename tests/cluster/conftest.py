@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +17,15 @@ def cluster() -> access.Cluster:
 
 
 @pytest.fixture
-def kube(cluster: access.Cluster) -> Iterator[Kube]:
-    """Work in a namespace of the test's own."""
+def kube(
+    cluster: access.Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Kube]:
+    """Work in a namespace of the test's own.
+
+    With a discovery cache of its own too: the schema tests serve our kinds in groups that come and
+    go, and kubectl would go on taking `tcap` for one of theirs.
+    """
+    monkeypatch.setenv("KUBECACHEDIR", str(tmp_path / "kubectl"))
     namespace = f"test-{uuid.uuid4().hex[:8]}"
     kube = Kube(cluster.kubectl, cluster.kubeconfig, namespace)
     kube.run("create", "namespace", namespace)

@@ -5,6 +5,7 @@ What is stored here is read by no operator, and no CRD of the cluster is touched
 
 import json
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,9 +95,15 @@ def schema_group(cluster: Cluster) -> Iterator[SchemaGroup]:
 
 
 def kubectl(cluster: Cluster, *arguments: str, stdin: str = "") -> str:
-    """Run kubectl and return what it printed."""
-    command = [str(cluster.kubectl), "--kubeconfig", str(cluster.kubeconfig), *arguments]
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    """Run kubectl and return what it printed.
+
+    With a discovery cache of its own, that goes at once: nobody else is to take our kinds for those
+    of a group that is gone.
+    """
+    with tempfile.TemporaryDirectory() as cache:
+        place = ["--kubeconfig", str(cluster.kubeconfig), "--cache-dir", cache]
+        command = [str(cluster.kubectl), *place, *arguments]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -28,7 +28,7 @@ class Agents:
 
     def node_capture(self, node: str) -> Object:
         """Read a node's NodeCapture, as it is now."""
-        found: Object = self.admin.get(f"nodecapture/{node}")
+        found: Object = self.admin.get(f"nodecaptures.trafficcapture.io/{node}")
         return found
 
     def report(self, client: Kube, node: str) -> str:
@@ -129,7 +129,7 @@ def test_a_token_that_names_no_node_writes_nothing(agents: Agents) -> None:
 def test_an_agent_writes_only_status(agents: Agents) -> None:
     """Not even its own NodeCapture's spec: it would decide itself what it enforces."""
     only = "may only update the status of a NodeCapture"
-    named = f"nodecapture/{agents.own}"
+    named = f"nodecaptures.trafficcapture.io/{agents.own}"
     change = '{"spec": {"pods": [{"uid": "u", "namespace": "demo", "name": "web"}]}}'
     assert only in refusal(agents.here, "patch", named, "--type=merge", "-p", change)
     assert only in refusal(agents.here, "delete", named)

@@ -95,7 +95,7 @@ def test_uninstalling_leaves_no_rule_and_no_object(release: Release, witness: Ku
     left = eventually(lambda: objects_of_the_release(witness), lambda left: not left)
     assert left == []
     for kind in ("trafficcaptures", "captureprograms", "nodecaptures"):
-        assert witness.get(kind, "-A")["items"] == []
+        assert witness.get(f"{kind}.trafficcapture.io", "-A")["items"] == []
 
 
 def objects_of_the_release(kube: Kube) -> list[str]:
@@ -155,19 +155,18 @@ def handles(kube: Kube, name: str) -> list[tuple[str, int]]:
 
 def forget_evidence(kube: Kube) -> None:
     """Erase what agents have reported, so that only what they look at from now on counts."""
-    for found in kube.get("nodecaptures")["items"]:
+    for found in kube.get("nodecaptures.trafficcapture.io")["items"]:
         name = found["metadata"]["name"]
         erased = json.dumps({"status": None})
-        kube.run(
-            "patch", f"nodecapture/{name}", "--subresource=status", "--type=merge", "-p", erased
-        )
+        what = f"nodecaptures.trafficcapture.io/{name}"
+        kube.run("patch", what, "--subresource=status", "--type=merge", "-p", erased)
 
 
 def reported(kube: Kube) -> set[str]:
     """Name the pods of the namespace that agents have looked at and found programmed."""
     return {
         entry["name"]
-        for found in kube.get("nodecaptures")["items"]
+        for found in kube.get("nodecaptures.trafficcapture.io")["items"]
         for entry in found.get("status", {}).get("pods", ())
         if entry["namespace"] == kube.namespace and entry["state"] == "Programmed"
     }
