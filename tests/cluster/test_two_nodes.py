@@ -79,7 +79,7 @@ def one_on_each(kube: Kube) -> None:
 
 def listed(kube: Kube, node: Node, part: str) -> list[str]:
     """Name the namespace's pods in a part of a node's NodeCapture, `spec` or `status`."""
-    pods = kube.get(f"nodecapture/{node.name}")[part]["pods"]
+    pods = kube.get(f"nodecaptures.trafficcapture.io/{node.name}")[part]["pods"]
     return [entry["name"] for entry in pods if entry["namespace"] == kube.namespace]
 
 
@@ -105,7 +105,7 @@ def test_an_agent_can_not_report_for_the_other_node(kube: Kube, tmp_path: Path) 
 def refused_report(admin: Kube, agent: Kube, node: Node) -> str | None:
     """Try to write a node's status as it is; return what the API server said if it refused."""
     path = f"/apis/{API_VERSION}/nodecaptures/{node.name}/status?dryRun=All"
-    body = json.dumps(admin.get(f"nodecapture/{node.name}"))
+    body = json.dumps(admin.get(f"nodecaptures.trafficcapture.io/{node.name}"))
     try:
         agent.run("replace", "--raw", path, "-f", "-", stdin=body)
     except AssertionError as refused:
