@@ -108,9 +108,7 @@ def test_observe_and_suspend_write_nothing(kube: Kube) -> None:
     # Observing is Ready too: the pod being programmed is what tells that it is over.
     eventually(lambda: status(kube), lambda seen: seen["pods"]["programmed"] == 1)
     kube.patch("tcap/web", {"spec": {"suspend": True, "inbound": {"redirectPort": 15009}}})
-    eventually(
-        lambda: status(kube), lambda seen: condition(seen, "Ready")["reason"] == "Suspended"
-    )
+    eventually(lambda: status(kube), lambda seen: condition(seen, "Ready")["reason"] == "Suspended")
     assert ours(kube.nat("web", "-S")) == REFERENCE_RULES
 
 
