@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from local_cluster import access
+from local_cluster.node import CONTROL_PLANE_NODE
 
 NAMESPACE = "bench"
 IMAGE = "localhost/pause:1"
@@ -83,6 +84,8 @@ def _pod(number: int) -> dict[str, Any]:
         "kind": "Pod",
         "metadata": {"name": f"pod-{number}", "labels": {"app": "bench"}},
         "spec": {
+            # All on the node that the reference enters.
+            "nodeSelector": {"kubernetes.io/hostname": CONTROL_PLANE_NODE.name},
             "terminationGracePeriodSeconds": 0,
             "automountServiceAccountToken": False,
             "containers": [{"name": "pause", "image": IMAGE}],
