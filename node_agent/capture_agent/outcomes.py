@@ -9,13 +9,11 @@ from capture_agent.desired import Capture
 from capture_agent.drift_accounting import MAX_MESSAGE, Obstacle, drifted
 from capture_agent.failures import Failure, finding_of
 from capture_agent.families import ip_families
-from capture_agent.records import Drift, Finding, PodRecord
+from capture_agent.records import PROGRAMMED, Drift, Finding, PodRecord
 from capture_agent.sandboxes import Sandbox
 from capture_api.node_captures import PodState
 from capture_nat.drift import Difference
 from capture_nat.families import Family
-
-PROGRAMMED = Finding(PodState.PROGRAMMED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +69,10 @@ def concluded(
         record = replace(record, counted=())
     if any(outcome.is_repaired for outcome in outcomes):
         record = replace(record, repaired=record.repaired + 1)
+        if not any(outcome.is_drift and not outcome.is_complete for outcome in outcomes):
+            # All that was counted is undone, whatever may be wrong with the other table: the same
+            # drift is a new one next time.
+            record = replace(record, counted=())
     return record
 
 

@@ -32,6 +32,9 @@ class Finding(msgspec.Struct, frozen=True):
     message: str = ""
 
 
+PROGRAMMED = Finding(PodState.PROGRAMMED)
+
+
 class PodRecord(msgspec.Struct, frozen=True):
     """A dispatched pod and what is known of it."""
 
@@ -71,7 +74,7 @@ class PodRecord(msgspec.Struct, frozen=True):
         """Record that nothing of ours is in the pod."""
         return replace(
             self,
-            finding=Finding(PodState.PROGRAMMED),
+            finding=PROGRAMMED,
             program=None,
             held_by="",
             held_hash="",
