@@ -31,7 +31,8 @@ class Figure:
         return None if self.goal is None else self.ours <= self.goal
 
     def __str__(self) -> str:
-        goal = "" if self.goal is None else f"; goal {self.goal} {self.unit}: {_met(self.met)}"
+        met = "met" if self.met else "not met"
+        goal = "" if self.goal is None else f"; goal {self.goal} {self.unit}: {met}"
         return (
             f"{self.name}: {self.ours:.3g} {self.unit}, "
             f"reference {self.reference:.3g} {self.unit}, "
@@ -43,7 +44,3 @@ def write(figures: list[Figure]) -> None:
     """Keep the figures of a run."""
     records = [{**asdict(figure), "ratio": figure.ratio, "met": figure.met} for figure in figures]
     RESULTS.write_text(json.dumps(records, indent=2) + "\n")
-
-
-def _met(met: bool | None) -> str:  # noqa: FBT001 - a fact, not a switch
-    return "met" if met else "not met"
