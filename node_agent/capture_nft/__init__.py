@@ -1,0 +1,1 @@
+"""nf_tables on the wire: messages, expressions and dumps of the nat table, to and from bytes. Pure."""
