@@ -10,6 +10,7 @@ import statistics
 import time
 
 from capture_api.resolution import decode_spec, resolve
+from capture_nat.commands import restore_input
 from capture_nat.compiling import compile_program
 from capture_nat.families import Family
 from capture_nat.planning import plan_changes
@@ -60,7 +61,7 @@ def _ours(bench: BenchCluster) -> float:
 
 def _reference(bench: BenchCluster, pids: list[int]) -> float:
     ruleset = compile_program(resolve(decode_spec(SPEC)), Family.IPV4)
-    rules = plan_changes(ruleset, NatTable(), frozenset()).restore_input
+    rules = restore_input(plan_changes(ruleset, NatTable(), frozenset()).commands)
     loop = (
         'rules=$(cat); for pid in "$@"; do '
         'printf "%s\\n" "$rules" | nsenter -t "$pid" -n iptables-nft-restore --noflush; done'

@@ -32,6 +32,7 @@ from capture_agent.broker_protocol import (
 from capture_agent.nat_backends import BackendError, NatView
 from capture_agent.sandboxes import Sandbox
 from capture_api.names import GROUP
+from capture_nat.commands import restore_input
 from capture_nat.families import Family
 from capture_nat.planning import Plan
 from capture_nat.rule_text import readable
@@ -93,12 +94,13 @@ def _write_steps(family: Family, variant: str, plan: Plan) -> list[Execute]:
     tool = _TOOL[family]
     if variant == LEGACY:
         restore = (f"{tool}-legacy-restore", "--noflush", "-w", _LOCK_SECONDS)
-        return [Execute(restore, plan.restore_input)] if plan.restore_input else []
+        return [Execute(restore, restore_input(plan.commands))] if plan.commands else []
     steps = []
     if plan.create:
         steps.append(Execute(("nft", "-f", "-"), _marking_script(family, plan.create)))
-    if plan.restore_input:
-        steps.append(Execute((f"{tool}-nft-restore", "--noflush"), plan.restore_input))
+    if plan.commands:
+        stdin = restore_input(plan.commands)
+        steps.append(Execute((f"{tool}-nft-restore", "--noflush"), stdin))
     # Fails for a base chain that somebody has put a rule into meanwhile: then it has to stay.
     steps.extend(Execute((f"{tool}-nft", "-t", "nat", "-X", name)) for name in plan.drop_if_empty)
     return steps

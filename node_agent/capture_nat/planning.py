@@ -14,6 +14,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from capture_nat.commands import Command, DeleteChain, DeleteRule, Flush, InsertFirst, Refill
 from capture_nat.drift import chain_differences, jump_differences
 from capture_nat.errors import NatError
 from capture_nat.rule_text import targets
@@ -43,8 +44,8 @@ class Plan:
     Nothing refers to them yet, so no packet notices."""
     adopted: tuple[str, ...] = ()
     """Chains exactly as planned that were not known to be ours: mark them, and say so."""
-    restore_input: str = ""
-    """One transaction for `iptables-restore --noflush`; "" if there is nothing to write."""
+    commands: tuple[Command, ...] = ()
+    """One transaction; empty if there is nothing to write."""
     drop_if_empty: tuple[str, ...] = ()
     """Base chains of ours that nothing will be in any more; delete them if that is so."""
     kept: tuple[str, ...] = ()
@@ -54,7 +55,7 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.create or self.adopted or self.restore_input or self.drop_if_empty)
+        return not (self.create or self.adopted or self.commands or self.drop_if_empty)
 
 
 def plan_changes(desired: Ruleset | None, table: NatTable, owned: frozenset[str]) -> Plan:
@@ -73,22 +74,16 @@ def plan_changes(desired: Ruleset | None, table: NatTable, owned: frozenset[str]
     return Plan(
         create=tuple(_missing_chains(ruleset, table)),
         adopted=tuple(_adopted(ruleset, table, owned)),
-        restore_input=_transaction(
-            [
-                *_refills(ruleset, table),
-                *_jump_repairs(ruleset, table),
-                *_deletions(stale_jumps, table),
-                *(f"-F {name}" for name in stale if table.rules(name)),
-                *(f"-X {name}" for name in stale if name not in kept),
-            ]
+        commands=(
+            *_refills(ruleset, table),
+            *_jump_repairs(ruleset, table),
+            *_deletions(stale_jumps, table),
+            *(Flush(name) for name in stale if table.rules(name)),
+            *(DeleteChain(name) for name in stale if name not in kept),
         ),
         drop_if_empty=tuple(_unused_bases(ruleset, table, owned, stale_jumps)),
         kept=kept,
     )
-
-
-def _transaction(lines: list[str]) -> str:
-    return "\n".join(["*nat", *lines, "COMMIT", ""]) if lines else ""
 
 
 def _missing_chains(ruleset: Ruleset, table: NatTable) -> Iterator[str]:
@@ -105,25 +100,21 @@ def _adopted(ruleset: Ruleset, table: NatTable, owned: frozenset[str]) -> Iterat
         yield chain.name
 
 
-def _refills(ruleset: Ruleset, table: NatTable) -> Iterator[str]:
-    differing = [chain for chain in ruleset.chains if any(chain_differences(chain, table))]
-    # With --noflush, a chain's declaration creates it, or flushes it if it is there.
-    yield from (f":{chain.name} - [0:0]" for chain in differing)
-    for chain in differing:
-        yield from chain.rules
+def _refills(ruleset: Ruleset, table: NatTable) -> Iterator[Refill]:
+    return (Refill(chain) for chain in ruleset.chains if any(chain_differences(chain, table)))
 
 
-def _jump_repairs(ruleset: Ruleset, table: NatTable) -> Iterator[str]:
+def _jump_repairs(ruleset: Ruleset, table: NatTable) -> Iterator[Command]:
     for jump in ruleset.jumps:
         if any(jump_differences(jump, ruleset, table)):
             yield from _deletions([jump], table)
-            yield jump.rule.replace(f"-A {jump.base} ", f"-I {jump.base} 1 ", 1)
+            yield InsertFirst(jump.rule)
 
 
-def _deletions(jumps: list[Jump], table: NatTable) -> Iterator[str]:
+def _deletions(jumps: list[Jump], table: NatTable) -> Iterator[DeleteRule]:
     for jump in jumps:
         for _ in range(table.rules(jump.base).count(jump.rule)):
-            yield jump.rule.replace("-A ", "-D ", 1)
+            yield DeleteRule(jump.rule)
 
 
 def _stale_jumps(stale: list[str], table: NatTable) -> list[Jump]:

@@ -19,6 +19,11 @@ def words(rule: str) -> list[str]:
     return _WORD.findall(rule)
 
 
+def chain_of(rule: str) -> str:
+    """Name the chain that a rule `-A CHAIN ...` is in."""
+    return rule.split(" ", 2)[1]
+
+
 def targets(rule: str) -> Iterator[tuple[str, str]]:
     """Every pair of `-j` or `-g` and the word after it.
 

@@ -1,15 +1,9 @@
-"""What a plan does to a table, without a kernel: for the fake backend and for proofs about plans.
+"""What a plan does to a table, without a kernel: for the fake backend, and for proofs."""
 
-It reads the transaction's text, as `iptables-restore --noflush` would, and knows the commands that
-plans are made of.
-"""
-
-from collections.abc import Callable
-from typing import Final
-
+from capture_nat.commands import Command, DeleteChain, DeleteRule, Flush, InsertFirst, Refill
 from capture_nat.errors import NatError
 from capture_nat.planning import Plan
-from capture_nat.rule_text import targets
+from capture_nat.rule_text import chain_of, targets
 from capture_nat.rulesets import BUILTIN_CHAINS
 from capture_nat.tables import NatTable, TableChain
 
@@ -26,48 +20,43 @@ def apply_plan(table: NatTable, plan: Plan) -> NatTable:
     """
     for name in plan.create:
         table = table.with_chain(name, _empty(name))
-    for line in plan.restore_input.splitlines():
-        if line not in {"*nat", "COMMIT"}:
-            table = _apply_line(table, line)
+    for command in plan.commands:
+        table = _apply(table, command)
     return table.without(name for name in plan.drop_if_empty if not table.rules(name))
 
 
-def _apply_line(table: NatTable, line: str) -> NatTable:
-    command, _, rest = line.partition(" ")
-    if command.startswith(":"):
-        return table.with_chain(command[1:], _empty(command[1:]))
-    chain, _, rule = rest.partition(" ")
+def _apply(table: NatTable, command: Command) -> NatTable:
+    match command:
+        case Refill(chain):
+            return table.with_chain(chain.name, TableChain(None, chain.rules))
+        case Flush(chain):
+            return _with_rules(table, _existing(table, chain), ())
+        case DeleteChain(chain):
+            return _without_chain(table, _existing(table, chain))
+        case InsertFirst(rule):
+            chain = chain_of(rule)
+            if chain in BUILTIN_CHAINS and chain not in table.chains:
+                table = table.with_chain(chain, _empty(chain))
+            return _with_rules(table, _existing(table, chain), (rule, *table.rules(chain)))
+        case DeleteRule(rule):
+            return _without_rule(table, rule)
+
+
+def _existing(table: NatTable, chain: str) -> str:
     if chain not in table.chains:
-        if chain not in BUILTIN_CHAINS:
-            raise TransactionError(f"no chain {chain}: {line}")
-        table = table.with_chain(chain, _empty(chain))
-    return _COMMANDS[command](table, chain, rule)
+        raise TransactionError(f"no chain {chain}")
+    return chain
 
 
-def _append(table: NatTable, chain: str, rule: str) -> NatTable:
-    return _with_rules(table, chain, (*table.rules(chain), f"-A {chain} {rule}"))
+def _without_rule(table: NatTable, rule: str) -> NatTable:
+    rules = list(table.rules(chain_of(rule)))
+    if rule not in rules:
+        raise TransactionError(f"no such rule: {rule}")
+    rules.remove(rule)
+    return _with_rules(table, chain_of(rule), tuple(rules))
 
 
-def _insert(table: NatTable, chain: str, numbered_rule: str) -> NatTable:
-    number, _, rule = numbered_rule.partition(" ")
-    rules = list(table.rules(chain))
-    rules.insert(int(number) - 1, f"-A {chain} {rule}")
-    return _with_rules(table, chain, tuple(rules))
-
-
-def _delete(table: NatTable, chain: str, rule: str) -> NatTable:
-    rules = list(table.rules(chain))
-    if (text := f"-A {chain} {rule}") not in rules:
-        raise TransactionError(f"no such rule: {text}")
-    rules.remove(text)
-    return _with_rules(table, chain, tuple(rules))
-
-
-def _flush(table: NatTable, chain: str, _: str) -> NatTable:
-    return _with_rules(table, chain, ())
-
-
-def _delete_chain(table: NatTable, chain: str, _: str) -> NatTable:
+def _without_chain(table: NatTable, chain: str) -> NatTable:
     if table.rules(chain):
         raise TransactionError(f"chain {chain} is not empty")
     everything = (rule for each in table.chains.values() for rule in each.rules)
@@ -82,12 +71,3 @@ def _with_rules(table: NatTable, chain: str, rules: tuple[str, ...]) -> NatTable
 
 def _empty(name: str) -> TableChain:
     return TableChain("ACCEPT" if name in BUILTIN_CHAINS else None)
-
-
-_COMMANDS: Final[dict[str, Callable[[NatTable, str, str], NatTable]]] = {
-    "-A": _append,
-    "-I": _insert,
-    "-D": _delete,
-    "-F": _flush,
-    "-X": _delete_chain,
-}

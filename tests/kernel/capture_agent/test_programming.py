@@ -14,8 +14,10 @@ from capture_api.captures import Mode
 from capture_api.node_captures import PodState
 from capture_api.ports import PortRange
 from capture_api.programs import Inbound, InboundTerm
+from capture_nat.commands import Refill
 from capture_nat.families import Family
 from capture_nat.planning import Plan
+from capture_nat.rulesets import Chain
 from kernel.pods import Pod
 from reference_rules import REFERENCE_RULES
 from unit.capture_agent.captures import capture, program, record
@@ -77,10 +79,10 @@ async def test_marks_survive_a_flush_and_a_refill(pod: Pod, backend: IptablesBac
     """They alone tell a new agent with an empty journal what is ours."""
     sandbox = pod.sandbox()
     names = ("ISTIO_REDIRECT", "OUTPUT")
-    refill = "*nat\n:ISTIO_REDIRECT - [0:0]\n-A ISTIO_REDIRECT -j RETURN\nCOMMIT\n"
+    refill = Refill(Chain("ISTIO_REDIRECT", ("-A ISTIO_REDIRECT -j RETURN",)))
     await backend.apply(sandbox, Family.IPV4, NFT, Plan(create=names))
     pod.run("iptables-nft", "-t", "nat", "-F")
-    await backend.apply(sandbox, Family.IPV4, NFT, Plan(restore_input=refill))
+    await backend.apply(sandbox, Family.IPV4, NFT, Plan(commands=(refill,)))
     view = await backend.observe(sandbox, Family.IPV4)
     assert view.marked == set(names)
     assert view.table.rules("ISTIO_REDIRECT") == ("-A ISTIO_REDIRECT -j RETURN",)
@@ -112,8 +114,8 @@ async def test_a_refused_transaction_leaves_empty_marked_chains_and_no_more(
     pod: Pod, backend: IptablesBackend
 ) -> None:
     """Nothing refers to them, so no packet notices."""
-    bad = "*nat\n-A ISTIO_OUTPUT -j NO_SUCH_TARGET\nCOMMIT\n"
-    plan = Plan(create=("ISTIO_OUTPUT",), restore_input=bad)
+    bad = Refill(Chain("ISTIO_OUTPUT", ("-A ISTIO_OUTPUT -j NO_SUCH_TARGET",)))
+    plan = Plan(create=("ISTIO_OUTPUT",), commands=(bad,))
     with pytest.raises(BackendError, match="iptables-nft-restore failed") as raised:
         await backend.apply(pod.sandbox(), Family.IPV4, NFT, plan)
     assert raised.value.reason == "WriteFailed"
@@ -129,8 +131,8 @@ async def test_a_chain_that_somebody_created_since_we_looked_is_not_filled(
     pod.run("iptables-nft", "-t", "nat", "-N", "ISTIO_OUTPUT")
     pod.run("iptables-nft", "-t", "nat", "-A", "ISTIO_OUTPUT", "-j", "ACCEPT")
     before = pod.run("nft", "-a", "list", "ruleset")
-    refill = "*nat\n:ISTIO_OUTPUT - [0:0]\nCOMMIT\n"
-    plan = Plan(create=("ISTIO_OUTPUT", "ISTIO_REDIRECT"), restore_input=refill)
+    refill = Refill(Chain("ISTIO_OUTPUT", ()))
+    plan = Plan(create=("ISTIO_OUTPUT", "ISTIO_REDIRECT"), commands=(refill,))
     with pytest.raises(BackendError, match="nft failed"):
         await backend.apply(pod.sandbox(), Family.IPV4, NFT, plan)
     assert pod.run("nft", "-a", "list", "ruleset") == before

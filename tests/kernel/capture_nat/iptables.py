@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from capture_nat.commands import restore_input
 from capture_nat.families import Family
 from capture_nat.planning import Plan, plan_changes
 from capture_nat.rulesets import BUILTIN_CHAINS, Ruleset
@@ -34,8 +35,8 @@ class Iptables:
 
     def apply(self, plan: Plan) -> None:
         """Do what a plan says: marks apart, as a backend does."""
-        if plan.restore_input:
-            self.netns.run(self.tool("-restore"), "--noflush", stdin=plan.restore_input)
+        if plan.commands:
+            self.netns.run(self.tool("-restore"), "--noflush", stdin=restore_input(plan.commands))
 
     def program(self, ruleset: Ruleset | None, owned: frozenset[str]) -> NatTable:
         """Observe, plan, apply, and observe again."""

@@ -5,6 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capture_api.programs import Inbound, Program
+from capture_nat.commands import (
+    Command,
+    DeleteChain,
+    DeleteRule,
+    Flush,
+    InsertFirst,
+    restore_input,
+)
 from capture_nat.compiling import compile_program
 from capture_nat.drift import find_drift
 from capture_nat.families import Family
@@ -35,7 +43,7 @@ def _foreign(table: NatTable, ours: frozenset[str]) -> dict[str, list[str]]:
 
 
 def _commands(plan: Plan) -> list[str]:
-    return plan.restore_input.splitlines()[1:-1]
+    return restore_input(plan.commands).splitlines()[1:-1]
 
 
 @given(data=st.data(), before=rulesets, desired=rulesets | st.none())
@@ -71,7 +79,7 @@ def test_everything_is_created_empty_and_filled_in_one_transaction() -> None:
     """The backend creates and marks first; packets notice only the transaction."""
     plan = plan_changes(NEW, NatTable(), NOTHING_OWNED)
     assert plan.create == ("CAPTURE_INBOUND", "CAPTURE_IN_REDIRECT", "PREROUTING")
-    assert plan.restore_input == (
+    assert restore_input(plan.commands) == (
         "*nat\n"
         ":CAPTURE_INBOUND - [0:0]\n"
         ":CAPTURE_IN_REDIRECT - [0:0]\n"
@@ -114,7 +122,6 @@ def test_another_prefix_replaces_the_old_one_in_one_transaction() -> None:
     """Between the old capture and the new there is no instant without."""
     table = programmed(OLD)
     plan = plan_changes(NEW, table, OLD.names)
-    assert plan.restore_input.count("COMMIT") == 1
     assert plan.create == ("CAPTURE_INBOUND", "CAPTURE_IN_REDIRECT")
     assert apply_plan(table, plan).chains.keys() == BUILTIN_CHAINS | NEW.names
 
@@ -171,9 +178,18 @@ def test_a_plan_for_another_table_is_refused_as_a_whole() -> None:
         apply_plan(with_rules(table, "OUTPUT"), plan)
 
 
-@pytest.mark.parametrize("line", ["-A GONE -j RETURN", "-X FOREIGN", "-X USED"])
-def test_the_simulation_refuses_what_the_kernel_refuses(line: str) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        InsertFirst("-A GONE -j RETURN"),
+        DeleteRule("-A GONE -j RETURN"),
+        Flush("GONE"),
+        DeleteChain("FOREIGN"),
+        DeleteChain("USED"),
+    ],
+)
+def test_the_simulation_refuses_what_the_kernel_refuses(command: Command) -> None:
     """No rule into a missing chain, no deletion of a filled or referenced one."""
     table = with_rules(with_rules(EMPTY, "FOREIGN", "-j USED"), "USED")
     with pytest.raises(TransactionError):
-        apply_plan(table, Plan(restore_input=f"*nat\n{line}\nCOMMIT\n"))
+        apply_plan(table, Plan(commands=(command,)))
