@@ -1,6 +1,7 @@
 """NodeCapture: dispatch to one node and the evidence from it (`crds/nodecapture.yaml`)."""
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -20,7 +21,11 @@ class ProgramRef(WireStruct, frozen=True):
 
 
 class DispatchedPod(WireStruct, frozen=True):
-    """One pod of the node; without `program` it is decided that nothing captures it."""
+    """One pod of the node; without `program` it is decided that nothing captures it.
+
+    `static_pod_uid` is given for the mirror of a static pod: the UID under which the kubelet runs
+    that one, empty if the mirror doesn't tell.
+    """
 
     uid: str
     namespace: str
@@ -28,6 +33,7 @@ class DispatchedPod(WireStruct, frozen=True):
     pod_ips: tuple[str, ...] = ()
     host_network: bool = False
     runtime_class: str = ""
+    static_pod_uid: str | None = None
     program: ProgramRef | None = None
 
 
@@ -50,6 +56,19 @@ class PodState(StrEnum):
     """It could not be read or written; `reason` and `message` say why."""
     NOT_APPLICABLE = "NotApplicable"
     """A pod that is never captured, e.g. on the host network; `reason` says which."""
+
+
+START_REFUSED: Final = "StartRefused"
+"""Reason of a `Failed` pod that the agent did not let start: it could not be captured."""
+
+
+class Captured(StrEnum):
+    """When a pod's rules were there, seen from its containers."""
+
+    BEFORE_FIRST_CONTAINER = "BeforeFirstContainer"
+    """None of its processes ever ran without them."""
+    LATE = "Late"
+    """It ran without them, if only for a moment."""
 
 
 class NetnsIdentity(WireStruct, frozen=True):
@@ -76,6 +95,12 @@ class PodEvidence(WireStruct, frozen=True):
     """The families in which it was found, those that the pod and the program have in common."""
     netns: NetnsIdentity | None = None
     backend: str = ""
+    backend_reason: str = ""
+    """Why it is not the fastest that the agent has; empty when it is."""
+    captured: Captured | None = None
+    """None while it is not captured, or where it is not known."""
+    exposed_milliseconds: int | None = None
+    """How long a late one ran without its rules; None where it is not known."""
     ports_not_listening: tuple[int, ...] = ()
     """Redirect ports on which nobody in the pod listens."""
     drift_detected: int = 0
@@ -91,12 +116,27 @@ class PastDrift(WireStruct, frozen=True):
     repaired: int = 0
 
 
+class NriConnection(WireStruct, frozen=True):
+    """Whether the container runtime asks the agent before it starts a pod (NRI).
+
+    `runtime` and `version` are what it last called itself; `since` is when `connected` became what
+    it is (RFC 3339, UTC).
+    """
+
+    connected: bool
+    runtime: str = ""
+    version: str = ""
+    since: str | None = None
+
+
 class AgentInfo(WireStruct, frozen=True, omit_defaults=False):
     """The agent that wrote the status; `ready: false` is said, not left out."""
 
     version: str = ""
     ready: bool = False
     backends: tuple[str, ...] = ()
+    nri: NriConnection | None = None
+    """None where the agent does not ask for the connection."""
 
 
 class NodeCaptureStatus(WireStruct, frozen=True, omit_defaults=False):

@@ -85,6 +85,10 @@ def desired_for(
         return NotApplicable(
             "HostNetwork", "the pod uses the node's network; the node's rules are never touched"
         )
+    if pod.static_pod_uid == "":
+        return NotApplicable(
+            "StaticPod", "the mirror of this static pod does not say which pod the kubelet runs"
+        )
     if pod.program is None:
         return Release()
     found = _program(pod.program, programs.get((pod.namespace, pod.program.name)))

@@ -72,7 +72,7 @@ class Examiner:
             return replace(record, finding=_NOT_FOUND)
         record = await self._in_sandbox(record, desired, sandbox)
         if record.finding.state in {PodState.PENDING, PodState.NOT_APPLICABLE}:
-            self.finder.forget(record.pod.uid)  # the broker says that it is not the sandbox
+            self.finder.forget(sandbox.pod_uid)  # the broker says that it is not the sandbox
         return record
 
     async def _in_sandbox(

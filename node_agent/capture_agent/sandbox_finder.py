@@ -37,9 +37,10 @@ class SandboxFinder:
 
     async def find(self, pod: DispatchedPod) -> Sandbox | None:
         """Find a pod's sandbox; None if none of its processes is there (yet, or any more)."""
-        if pod.uid not in self._found:
+        uid = pod.static_pod_uid or pod.uid
+        if uid not in self._found:
             await self._rescan()
-        found = self._found.get(pod.uid)
+        found = self._found.get(uid)
         return None if found is None else replace(found, pod_ips=pod.pod_ips)
 
     def forget(self, pod_uid: str) -> None:

@@ -75,5 +75,6 @@ def _dispatched(pod: Pod, candidates: Sequence[Candidate]) -> DispatchedPod:
         pod_ips=pod.ips,
         host_network=pod.host_network,
         runtime_class=pod.runtime_class,
+        static_pod_uid=pod.static_pod_uid,
         program=won.ref if won else None,
     )

@@ -1,5 +1,6 @@
 """What the operator keeps of a Pod: a small part, since a cluster has many of them."""
 
+import re
 from typing import Any, Final
 
 import msgspec
@@ -11,6 +12,11 @@ _AGENT_LABELS: Final = {
     "app.kubernetes.io/name": "traffic-capture",
     "app.kubernetes.io/component": "node-agent",
 }
+# The kubelet's own word, which the API server lets nobody add to a pod or change. A manifest may
+# name a UID of its own; else it is the hash of the manifest.
+# https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-config-mirror
+_MIRROR: Final = "kubernetes.io/config.mirror"
+_STATIC_POD_UID: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Pod(msgspec.Struct, frozen=True):
@@ -18,6 +24,9 @@ class Pod(msgspec.Struct, frozen=True):
 
     `network_since` is when its network was set up, in seconds since the epoch: before that it
     has no traffic, and no agent can capture it. None until then.
+
+    `static_pod_uid` is, of the mirror of a static pod, the UID under which the kubelet runs that
+    one; empty if the mirror has none that the kubelet could have given. None of any other pod.
     """
 
     namespace: str
@@ -28,6 +37,7 @@ class Pod(msgspec.Struct, frozen=True):
     finished: bool
     host_network: bool
     runtime_class: str
+    static_pod_uid: str | None
     ips: tuple[str, ...]
     network_since: float | None
     ready: bool
@@ -50,10 +60,19 @@ def read_pod(raw: dict[str, Any]) -> Pod:
         finished=status.get("phase") in _FINISHED,
         host_network=bool(spec.get("hostNetwork")),
         runtime_class=spec.get("runtimeClassName", ""),
+        static_pod_uid=_static_pod_uid(metadata),
         ips=tuple(item["ip"] for item in status.get("podIPs") or ()),
         network_since=_network_since(metadata, status, conditions),
         ready=conditions.get("Ready", {}).get("status") == "True",
     )
+
+
+def _static_pod_uid(metadata: dict[str, Any]) -> str | None:
+    owners = metadata.get("ownerReferences") or ()
+    if not any(owner.get("kind") == "Node" and owner.get("controller") for owner in owners):
+        return None
+    uid = (metadata.get("annotations") or {}).get(_MIRROR, "")
+    return uid if _STATIC_POD_UID.fullmatch(uid) else ""
 
 
 def _network_since(

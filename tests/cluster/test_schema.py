@@ -162,6 +162,8 @@ def test_a_nodes_dispatch_and_evidence_are_stored_as_they_were_written(
                 program=ProgramRef(name="web", capture_uid="c1", generation=2, hash="0" * 16),
             ),
             DispatchedPod(uid="u2", namespace="demo", name="web-1", host_network=True),
+            DispatchedPod(uid="u3", namespace="demo", name="etcd-n1", static_pod_uid="0" * 32),
+            DispatchedPod(uid="u4", namespace="demo", name="etcd-n2", static_pod_uid=""),
         )
     )
     status = NodeCaptureStatus(

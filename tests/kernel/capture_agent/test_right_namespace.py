@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from capture_agent.broker_protocol import Execute, ListListeners, Refusal
 from capture_agent.netns_entry import RefusedError, _verify
 from capture_agent.processes import netns_of, pod_processes
 from capture_agent.reconciling import Reconciler
+from capture_agent.sandbox_finder import SandboxFinder
 from capture_agent.sandboxes import Sandbox, find_sandboxes
-from capture_api.node_captures import NetnsIdentity, PodState
+from capture_api.node_captures import DispatchedPod, NetnsIdentity, PodState
 from kernel.pods import ADDRESS, CGROUPS, MOVING, Pod, started_pod
 from unit.capture_agent.captures import capture, record
 
@@ -133,6 +135,25 @@ async def test_a_namespace_without_the_pods_address_is_not_the_pods(
     none = replace(pod.sandbox(), pod_ips=())
     assert await refused(broker, none) is Refusal.ADDRESS_MISSING
     assert rules(pod) == ""
+
+
+async def test_a_forged_mirror_leads_to_nobody_elses_pod(
+    broker: Broker, other_pod: Pod, host: NetnsIdentity
+) -> None:
+    """It may name any pod of the node: that one does not have the address that it has itself."""
+    mirror = DispatchedPod(
+        uid="forged",
+        namespace="demo",
+        name="forged",
+        pod_ips=("10.0.0.1",),
+        static_pod_uid=other_pod.uid,
+    )
+    finder = SandboxFinder(pod_processes, host, time.monotonic, lambda _: None)
+    sandbox = await finder.find(mirror)
+    assert sandbox is not None
+    assert sandbox.netns == other_pod.sandbox().netns
+    assert await refused(broker, sandbox) is Refusal.ADDRESS_MISSING
+    assert rules(other_pod) == ""
 
 
 async def test_one_of_two_addresses_is_enough(broker: Broker, pod: Pod) -> None:

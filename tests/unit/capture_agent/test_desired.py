@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from capture_agent.desired import (
     Capture,
@@ -54,6 +55,23 @@ def test_a_pod_on_the_host_network_is_never_captured(to: ProgramRef | None) -> N
     desired = desired_for(dispatched(to, host_network=True), stored(OLD), None)
     assert isinstance(desired, NotApplicable)
     assert desired.reason == "HostNetwork"
+
+
+@pytest.mark.parametrize("to", [ref(OLD), None])
+def test_a_mirror_that_does_not_tell_its_static_pod_is_never_captured(
+    to: ProgramRef | None,
+) -> None:
+    """Nothing on the node can be told to be it."""
+    pod = replace(dispatched(to), static_pod_uid="")
+    desired = desired_for(pod, stored(OLD), None)
+    assert isinstance(desired, NotApplicable)
+    assert desired.reason == "StaticPod"
+
+
+def test_a_static_pod_is_captured_like_any_other() -> None:
+    """Where the mirror tells under which UID it runs."""
+    pod = replace(dispatched(ref(OLD)), static_pod_uid="0123456789abcdef" * 2)
+    assert desired_for(pod, stored(OLD), None) == Capture(OLD)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ from unit.capture_agent.captures import (
 
 HOST = NetnsIdentity(device=4, inode=1)
 IN_POD = Process(pid=1, start_time=1, pod_uid=POD_UID, netns=SANDBOX.netns)
+MANIFEST_HASH = "0123456789abcdef" * 2
 ON_HOST = Process(pid=1, start_time=1, pod_uid=POD_UID, netns=HOST)
 
 
@@ -141,6 +142,18 @@ async def test_a_pod_without_a_sandbox_waits(
     node.processes = (IN_POD,)
     after = await node.examine(after)
     assert after.finding.state is PodState.PROGRAMMED
+
+
+async def test_a_static_pod_whose_sandbox_was_replaced_is_looked_for_again(node: Node) -> None:
+    """It is remembered under the UID that the kubelet runs it under."""
+    gone = Process(pid=1, start_time=1, pod_uid=MANIFEST_HASH, netns=SANDBOX.netns)
+    node.processes = (gone,)
+    mirror = replace(record().pod, static_pod_uid=MANIFEST_HASH)
+    node.listening = SandboxRefusedError(Refusal.SANDBOX_GONE, "it has ended")
+    after = await node.examine(replace(record(), pod=mirror))
+    assert after.finding.reason == "SandboxGone"
+    await node.examine(after)
+    assert node.scans == 2
 
 
 async def test_a_pod_on_the_host_network_is_not_even_looked_for(node: Node) -> None:

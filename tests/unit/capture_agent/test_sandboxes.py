@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from capture_agent.processes import Process
 from capture_agent.sandbox_finder import SCAN_LIFETIME, SandboxFinder
 from capture_agent.sandboxes import find_sandboxes
@@ -118,3 +120,13 @@ async def test_a_forgotten_sandbox_is_looked_for_again() -> None:
     sandbox = await node.finder.find(pod("a"))
     assert sandbox is not None
     assert sandbox.netns == UNSHARED
+
+
+async def test_a_static_pod_is_found_by_the_uid_that_the_kubelet_gave_it() -> None:
+    """The mirror's own UID is nobody's on the node; the addresses are the mirror's."""
+    node = Node()
+    node.processes = [process(1, 1, PODS, "manifest-hash")]
+    assert await node.finder.find(pod("a")) is None
+    sandbox = await node.finder.find(replace(pod("a"), static_pod_uid="manifest-hash"))
+    assert sandbox is not None
+    assert (sandbox.pod_uid, sandbox.pod_ips) == ("manifest-hash", ("10.0.0.1",))

@@ -116,3 +116,11 @@ def _shuffled(items: Iterable[T], random: Random) -> list[T]:
     ordered = list(items)
     random.shuffle(ordered)
     return ordered
+
+
+def test_a_static_pod_is_dispatched_with_the_uid_that_it_runs_under() -> None:
+    """Or with the word that its mirror does not tell."""
+    for uid in ("0123456789abcdef" * 2, "", None):
+        mirror = msgspec.structs.replace(pod("a"), static_pod_uid=uid)
+        (sent,) = dispatch([mirror], {"demo": []}).pods
+        assert sent.static_pod_uid == uid

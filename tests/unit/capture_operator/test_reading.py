@@ -34,6 +34,44 @@ def test_what_the_dispatch_needs_of_a_pod_is_kept() -> None:
     assert (pod.node, pod.labels) == ("node1", {"app": "web"})
 
 
+MANIFEST_HASH = "0123456789abcdef" * 2
+NODE_OWNER = {"apiVersion": "v1", "kind": "Node", "name": "node1", "uid": "n", "controller": True}
+MIRROR = "kubernetes.io/config.mirror"
+
+
+def mirror(owner: dict[str, Any], **annotations: str) -> dict[str, Any]:
+    """Make a pod that this owner has, with these annotations."""
+    raw = raw_pod("a")
+    raw["metadata"] |= {"ownerReferences": [owner], "annotations": annotations}
+    return raw
+
+
+@pytest.mark.parametrize("uid", [MANIFEST_HASH, "0b5c5ea5-9d6d-4d5c-8d0a-0123456789ab"])
+def test_a_mirror_leads_to_its_static_pod(uid: str) -> None:
+    """By the hash of the manifest, or the UID that the manifest names."""
+    assert read_pod(mirror(NODE_OWNER, **{MIRROR: uid})).static_pod_uid == uid
+
+
+@pytest.mark.parametrize(
+    "annotations",
+    [{}, {MIRROR: ""}, {MIRROR: "../.."}, {MIRROR: f"{MANIFEST_HASH}\n"}, {"other": MANIFEST_HASH}],
+)
+def test_a_mirror_that_names_no_static_pod_is_a_mirror_all_the_same(
+    annotations: dict[str, str],
+) -> None:
+    """Its own UID is nobody's on the node."""
+    assert read_pod(mirror(NODE_OWNER, **annotations)).static_pod_uid == ""
+
+
+@pytest.mark.parametrize(
+    "owner", [NODE_OWNER | {"kind": "ReplicaSet"}, NODE_OWNER | {"controller": False}]
+)
+def test_a_pod_that_no_node_controls_is_no_mirror(owner: dict[str, Any]) -> None:
+    """Whatever it is annotated with."""
+    assert read_pod(mirror(owner, **{MIRROR: MANIFEST_HASH})).static_pod_uid is None
+    assert read_pod(raw_pod("a")).static_pod_uid is None
+
+
 def test_a_pod_has_a_network_since_its_sandbox_was_ready() -> None:
     """As the kubelet dates it."""
     assert read_pod(raw_pod("a", network_since=render_time(EPOCH))).network_since == EPOCH

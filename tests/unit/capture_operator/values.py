@@ -39,6 +39,7 @@ def pod(  # noqa: PLR0913 - keyword arguments with defaults
         finished=finished,
         host_network=False,
         runtime_class="",
+        static_pod_uid=None,
         ips=() if network_since is None else ("10.244.0.9",),
         network_since=network_since,
         ready=True,
