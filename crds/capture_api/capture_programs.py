@@ -11,7 +11,7 @@ from capture_api.selection import LabelSelector
 from capture_api.wire import WireStruct
 
 
-class CaptureProgramHead(WireStruct, frozen=True, omit_defaults=False):
+class CaptureProgramHead(WireStruct, frozen=True, kw_only=True, omit_defaults=False):
     """The part of every `schemaVersion`: whose, which pods, and how they start.
 
     An agent that is too old for the program can still tell whose pod a starting one is.
@@ -37,7 +37,7 @@ class CaptureProgramHead(WireStruct, frozen=True, omit_defaults=False):
         return writes and self.failure_policy is FailurePolicy.FAIL
 
 
-class CaptureProgramSpec(CaptureProgramHead, frozen=True, omit_defaults=False):
+class CaptureProgramSpec(CaptureProgramHead, frozen=True, kw_only=True, omit_defaults=False):
     """The resolved capture: whose, which pods, how, and the program with its hash."""
 
     schema_version: int
