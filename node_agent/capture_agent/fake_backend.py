@@ -1,6 +1,6 @@
 """A `NatBackend` without a kernel: tables in memory, for trying out and testing what uses one."""
 
-from capture_agent.nat_backends import BackendError, NatView
+from capture_agent.nat_backends import BackendError, NatView, TableChangedError
 from capture_agent.sandboxes import Sandbox
 from capture_nat.families import Family
 from capture_nat.planning import Plan
@@ -27,14 +27,18 @@ class FakeBackend:
         marked = self.marked.get((sandbox.key, family), frozenset())
         return NatView(table, marked & table.chains.keys(), FAKE)
 
-    async def apply(self, sandbox: Sandbox, family: Family, variant: str, plan: Plan) -> None:
+    async def apply(self, sandbox: Sandbox, family: Family, view: NatView, plan: Plan) -> None:
         """Apply the plan, all of it or nothing."""
-        if variant != FAKE:
-            raise BackendError("WriteFailed", f"the fake backend does not serve {variant}")
-        view = await self.observe(sandbox, family)
+        if view != await self.observe(sandbox, family):
+            raise TableChangedError
         try:
             self.tables[sandbox.key, family] = apply_plan(view.table, plan)
         except TransactionError as error:
             raise BackendError("WriteFailed", str(error)) from error
         self.marked[sandbox.key, family] = view.marked.union(plan.create)
         self.writes += 1
+
+    def is_unchanged(self, sandbox: Sandbox) -> bool:
+        """Tell nothing: whoever changes `tables` leaves no trace."""
+        del sandbox
+        return False

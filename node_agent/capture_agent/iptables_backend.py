@@ -84,10 +84,15 @@ class IptablesBackend:
         results = await self.broker.run(sandbox, save)
         return _parse(result_of(results, Executed), LEGACY)
 
-    async def apply(self, sandbox: Sandbox, family: Family, variant: str, plan: Plan) -> None:
+    async def apply(self, sandbox: Sandbox, family: Family, view: NatView, plan: Plan) -> None:
         """Write a plan with the tools of the variant that its view came from."""
-        for step in _write_steps(family, variant, plan):
+        for step in _write_steps(family, view.variant, plan):
             _check(step, result_of(await self.broker.run(sandbox, step), Executed))
+
+    def is_unchanged(self, sandbox: Sandbox) -> bool:
+        """Tell nothing: the tools have to be asked."""
+        del sandbox
+        return False
 
 
 def _write_steps(family: Family, variant: str, plan: Plan) -> list[Execute]:

@@ -13,13 +13,19 @@ from capture_nat.tables import NatTable
 class NatView:
     """What the kernel holds: the table, and which of its chains carry our mark.
 
-    `variant` names who serves this table (`iptables-nft`, `iptables-legacy`, ...); a plan made from
-    a view is applied by the same variant.
+    `variant` names who serves this table (`netlink`, `iptables-nft`, `iptables-legacy`, ...); a
+    plan made from a view is applied by the same variant.
     """
 
     table: NatTable
     marked: frozenset[str]
     variant: str
+    why: str = ""
+    """Why the variant is not the preferred one; "" if it is."""
+    generation: int | None = None
+    """The generation of the namespace's nf_tables that this is; None if it is not known."""
+    changed_by: str = ""
+    """Who changed the namespace's nf_tables last, as far as that was seen."""
 
 
 class BackendError(Exception):
@@ -30,14 +36,29 @@ class BackendError(Exception):
         self.reason = reason
 
 
+class TableChangedError(BackendError):
+    """Somebody changed the table since it was looked at; nothing was written: look again."""
+
+    def __init__(self) -> None:
+        super().__init__("TableChanged", "the table keeps changing while it is written")
+
+
 class NatBackend(Protocol):
     """Reads and writes the nat tables of one sandbox's network namespace.
 
-    Both methods raise `BackendError`, and what `capture_agent.broker_client.Broker.run` raises.
+    The asynchronous methods raise `BackendError`, and what
+    `capture_agent.broker_client.Broker.run` raises.
     """
 
     async def observe(self, sandbox: Sandbox, family: Family) -> NatView:
         """Read the whole table of a family; nothing is written and no kernel module is loaded."""
 
-    async def apply(self, sandbox: Sandbox, family: Family, variant: str, plan: Plan) -> None:
-        """Write a plan: the rules in one transaction, new chains marked before they are filled."""
+    async def apply(self, sandbox: Sandbox, family: Family, view: NatView, plan: Plan) -> None:
+        """Write a plan made from a view: the rules in one transaction, new chains with our mark.
+
+        Raises:
+            TableChangedError: the table is not the one that was viewed any more.
+        """
+
+    def is_unchanged(self, sandbox: Sandbox) -> bool:
+        """Whether it is certain, and cheap to tell, that all is as at the last observation."""

@@ -8,7 +8,7 @@ import logging
 from dataclasses import dataclass
 
 from capture_agent.journal import Journal
-from capture_agent.nat_backends import BackendError, NatBackend, NatView
+from capture_agent.nat_backends import BackendError, NatBackend, NatView, TableChangedError
 from capture_agent.ownership import owned_chains
 from capture_agent.sandboxes import Sandbox
 from capture_nat.drift import Difference, find_drift
@@ -17,6 +17,9 @@ from capture_nat.planning import Plan, plan_changes
 from capture_nat.rulesets import Ruleset
 
 log = logging.getLogger(__name__)
+
+ATTEMPTS = 5
+"""Times that a table is looked at and written before whoever else writes to it has won for now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +78,29 @@ class PodTable:
         )
 
     async def write(self, assessment: Assessment) -> Assessment:
-        """Write the plan of an assessment, and assess again."""
+        """Write the plan of an assessment, and assess again.
+
+        A table that changes in between is looked at anew, and the plan for it is another one.
+        """
+        for _ in range(ATTEMPTS):
+            if assessment.plan.is_empty:
+                return assessment
+            try:
+                await self._apply(assessment)
+            except TableChangedError:
+                assessment = await self.assess()
+            else:
+                return await self.assess()
+        raise TableChangedError
+
+    async def _apply(self, assessment: Assessment) -> None:
         look, plan = assessment.look, assessment.plan
         if plan.adopted:
             names = ", ".join(plan.adopted)
             log.info("%s: already as planned, now ours: %s", self.sandbox.key, names)
         # On record first: killed after the write, the next pass must know the chains for ours.
         self._record(look.owned.union(plan.create, plan.adopted))
-        await self.backend.apply(self.sandbox, self.family, look.view.variant, plan)
-        return await self.assess()
+        await self.backend.apply(self.sandbox, self.family, look.view, plan)
 
     async def _look(self) -> Look:
         view = await self.backend.observe(self.sandbox, self.family)

@@ -71,7 +71,17 @@ class DeleteChain:
         return (f"-X {self.chain}",)
 
 
-Command = Refill | DeleteRule | InsertFirst | Flush | DeleteChain
+@dataclass(frozen=True, slots=True)
+class WakeTable:
+    """Switch the table on again, with all that others have in it."""
+
+    @property
+    def restore_lines(self) -> tuple[str, ...]:
+        """Nothing: `iptables-restore` does not know of it."""
+        return ()
+
+
+Command = Refill | DeleteRule | InsertFirst | Flush | DeleteChain | WakeTable
 
 
 def restore_input(commands: Sequence[Command]) -> str:

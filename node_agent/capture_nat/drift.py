@@ -24,6 +24,8 @@ class DriftKind(StrEnum):
 
     FLUSHED = "Flushed"
     """Everything of ours is gone or empty."""
+    TABLE_DORMANT = "TableDormant"
+    """The whole table is switched off, and none of its rules acts."""
     JUMP_MISSING = "JumpMissing"
     """A base chain no longer sends packets to our chain."""
     JUMP_SHADOWED = "JumpShadowed"
@@ -112,6 +114,10 @@ def chain_differences(chain: Chain, table: NatTable) -> Iterator[Difference]:
 
 
 def _differences(desired: Ruleset, table: NatTable) -> Iterator[Difference]:
+    if desired.chains and table.is_dormant:
+        yield Difference.of(
+            DriftKind.TABLE_DORMANT, "", "table nat", "table nat { flags dormant; }"
+        )
     for jump in desired.jumps:
         yield from jump_differences(jump, desired, table)
     for chain in desired.chains:

@@ -14,7 +14,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from capture_nat.commands import Command, DeleteChain, DeleteRule, Flush, InsertFirst, Refill
+from capture_nat.commands import (
+    Command,
+    DeleteChain,
+    DeleteRule,
+    Flush,
+    InsertFirst,
+    Refill,
+    WakeTable,
+)
 from capture_nat.drift import chain_differences, jump_differences
 from capture_nat.errors import NatError
 from capture_nat.rule_text import targets
@@ -75,6 +83,7 @@ def plan_changes(desired: Ruleset | None, table: NatTable, owned: frozenset[str]
         create=tuple(_missing_chains(ruleset, table)),
         adopted=tuple(_adopted(ruleset, table, owned)),
         commands=(
+            *([WakeTable()] if desired and table.is_dormant else []),
             *_refills(ruleset, table),
             *_jump_repairs(ruleset, table),
             *_deletions(stale_jumps, table),

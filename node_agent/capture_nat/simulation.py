@@ -1,6 +1,16 @@
 """What a plan does to a table, without a kernel: for the fake backend, and for proofs."""
 
-from capture_nat.commands import Command, DeleteChain, DeleteRule, Flush, InsertFirst, Refill
+from dataclasses import replace
+
+from capture_nat.commands import (
+    Command,
+    DeleteChain,
+    DeleteRule,
+    Flush,
+    InsertFirst,
+    Refill,
+    WakeTable,
+)
 from capture_nat.errors import NatError
 from capture_nat.planning import Plan
 from capture_nat.rule_text import chain_of, targets
@@ -40,6 +50,8 @@ def _apply(table: NatTable, command: Command) -> NatTable:
             return _with_rules(table, _existing(table, chain), (rule, *table.rules(chain)))
         case DeleteRule(rule):
             return _without_rule(table, rule)
+        case WakeTable():
+            return replace(table, is_dormant=False)
 
 
 def _existing(table: NatTable, chain: str) -> str:

@@ -9,7 +9,7 @@ as well take the traffic ahead of our hook; only reading the kernel's own record
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from capture_nat.errors import NatError
@@ -40,6 +40,8 @@ class NatTable:
     """The chains of a nat table by name; a table that does not exist has none."""
 
     chains: Mapping[str, TableChain] = field(default_factory=dict)
+    is_dormant: bool = False
+    """Whether somebody switched the table off (nf_tables' `flags dormant`): no rule of it acts."""
 
     def rules(self, chain: str) -> tuple[str, ...]:
         """The rules of a chain; none if there is no such chain."""
@@ -48,7 +50,7 @@ class NatTable:
 
     def with_chain(self, name: str, chain: TableChain) -> "NatTable":
         """The table with one chain put in or replaced."""
-        return NatTable({**self.chains, name: chain})
+        return replace(self, chains={**self.chains, name: chain})
 
     def without(self, names: Iterable[str]) -> "NatTable":
         """The table without these chains.
@@ -57,7 +59,8 @@ class NatTable:
         are not there takes them out, so that they are created and marked as ours.
         """
         left_out = frozenset(names)
-        return NatTable({n: chain for n, chain in self.chains.items() if n not in left_out})
+        chains = {name: chain for name, chain in self.chains.items() if name not in left_out}
+        return replace(self, chains=chains)
 
 
 def parse_table(save_output: str) -> NatTable:

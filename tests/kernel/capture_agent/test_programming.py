@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from capture_agent.broker_client import Broker
 from capture_agent.iptables_backend import LEGACY, MARK, NFT, IptablesBackend
 from capture_agent.journal import Journal
-from capture_agent.nat_backends import BackendError
+from capture_agent.nat_backends import BackendError, NatView
 from capture_agent.reconciling import Reconciler
 from capture_api.captures import Mode
 from capture_api.node_captures import PodState
@@ -18,9 +18,13 @@ from capture_nat.commands import Refill
 from capture_nat.families import Family
 from capture_nat.planning import Plan
 from capture_nat.rulesets import Chain
+from capture_nat.tables import NatTable
 from kernel.pods import Pod
 from reference_rules import REFERENCE_RULES
 from unit.capture_agent.captures import capture, program, record
+
+UNSEEN = NatView(NatTable(), frozenset(), NFT)
+"""What a plan was made from that did not look first."""
 
 
 def without_policies(listed: str) -> str:
@@ -69,7 +73,7 @@ async def test_a_base_chain_that_somebody_uses_stays(
     after = await reconciler.capture(record(), capture(), sandbox)
     pod.run("iptables-nft", "-t", "nat", "-A", "OUTPUT", "-p", "udp", "-j", "ACCEPT")
     await reconciler.release(after, sandbox)
-    await backend.apply(sandbox, Family.IPV4, NFT, Plan(drop_if_empty=("OUTPUT", "PREROUTING")))
+    await backend.apply(sandbox, Family.IPV4, UNSEEN, Plan(drop_if_empty=("OUTPUT", "PREROUTING")))
     assert without_policies(pod.run("iptables-nft", "-t", "nat", "-S")) == (
         "-A OUTPUT -p udp -j ACCEPT\n"
     )
@@ -80,9 +84,9 @@ async def test_marks_survive_a_flush_and_a_refill(pod: Pod, backend: IptablesBac
     sandbox = pod.sandbox()
     names = ("ISTIO_REDIRECT", "OUTPUT")
     refill = Refill(Chain("ISTIO_REDIRECT", ("-A ISTIO_REDIRECT -j RETURN",)))
-    await backend.apply(sandbox, Family.IPV4, NFT, Plan(create=names))
+    await backend.apply(sandbox, Family.IPV4, UNSEEN, Plan(create=names))
     pod.run("iptables-nft", "-t", "nat", "-F")
-    await backend.apply(sandbox, Family.IPV4, NFT, Plan(commands=(refill,)))
+    await backend.apply(sandbox, Family.IPV4, UNSEEN, Plan(commands=(refill,)))
     view = await backend.observe(sandbox, Family.IPV4)
     assert view.marked == set(names)
     assert view.table.rules("ISTIO_REDIRECT") == ("-A ISTIO_REDIRECT -j RETURN",)
@@ -104,7 +108,7 @@ async def test_a_write_that_was_cut_short_is_completed(
 ) -> None:
     """Chains created and marked, nothing in them yet: that is no conflict and no drift."""
     names = ("ISTIO_INBOUND", "ISTIO_IN_REDIRECT", "ISTIO_OUTPUT", "ISTIO_REDIRECT", "OUTPUT")
-    await backend.apply(pod.sandbox(), Family.IPV4, NFT, Plan(create=names))
+    await backend.apply(pod.sandbox(), Family.IPV4, UNSEEN, Plan(create=names))
     after = await reconciler.capture(record(), capture(), pod.sandbox())
     assert (after.finding.state, after.detected) == (PodState.PROGRAMMED, 0)
     assert without_policies(pod.run("iptables-nft", "-t", "nat", "-S")) == REFERENCE_RULES
@@ -117,7 +121,7 @@ async def test_a_refused_transaction_leaves_empty_marked_chains_and_no_more(
     bad = Refill(Chain("ISTIO_OUTPUT", ("-A ISTIO_OUTPUT -j NO_SUCH_TARGET",)))
     plan = Plan(create=("ISTIO_OUTPUT",), commands=(bad,))
     with pytest.raises(BackendError, match="iptables-nft-restore failed") as raised:
-        await backend.apply(pod.sandbox(), Family.IPV4, NFT, plan)
+        await backend.apply(pod.sandbox(), Family.IPV4, UNSEEN, plan)
     assert raised.value.reason == "WriteFailed"
     view = await backend.observe(pod.sandbox(), Family.IPV4)
     assert view.marked == {"ISTIO_OUTPUT"}
@@ -134,7 +138,7 @@ async def test_a_chain_that_somebody_created_since_we_looked_is_not_filled(
     refill = Refill(Chain("ISTIO_OUTPUT", ()))
     plan = Plan(create=("ISTIO_OUTPUT", "ISTIO_REDIRECT"), commands=(refill,))
     with pytest.raises(BackendError, match="nft failed"):
-        await backend.apply(pod.sandbox(), Family.IPV4, NFT, plan)
+        await backend.apply(pod.sandbox(), Family.IPV4, UNSEEN, plan)
     assert pod.run("nft", "-a", "list", "ruleset") == before
 
 
@@ -175,5 +179,5 @@ async def test_legacy_rules_are_served_where_they_are(
 
 async def test_our_mark_is_what_nft_shows(pod: Pod, backend: IptablesBackend) -> None:
     """People find out with nft whose chain it is."""
-    await backend.apply(pod.sandbox(), Family.IPV4, NFT, Plan(create=("ISTIO_OUTPUT",)))
+    await backend.apply(pod.sandbox(), Family.IPV4, UNSEEN, Plan(create=("ISTIO_OUTPUT",)))
     assert f'comment "{MARK}"' in pod.run("nft", "list", "ruleset")

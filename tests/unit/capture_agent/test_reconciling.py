@@ -379,7 +379,7 @@ async def test_without_a_journal_nothing_is_written(node: Node) -> None:
 class SilentBackend(FakeBackend):
     """Says that it wrote, and did not."""
 
-    async def apply(self, sandbox: Sandbox, family: Family, variant: str, plan: Plan) -> None:
+    async def apply(self, sandbox: Sandbox, family: Family, view: NatView, plan: Plan) -> None:
         """Do nothing."""
 
 
@@ -395,9 +395,9 @@ class FailingBackend(FakeBackend):
             raise self.reading
         return await super().observe(sandbox, family)
 
-    async def apply(self, sandbox: Sandbox, family: Family, variant: str, plan: Plan) -> None:
+    async def apply(self, sandbox: Sandbox, family: Family, view: NatView, plan: Plan) -> None:
         """Write, and then fail perhaps."""
-        await super().apply(sandbox, family, variant, plan)
+        await super().apply(sandbox, family, view, plan)
         if self.written:
             raise self.written
 
@@ -481,3 +481,36 @@ async def test_another_capture_takes_over(node: Node) -> None:
     after = await node.capture(after, capture(capture_uid=OTHER_CAPTURE_UID))
     assert after.held_by == OTHER_CAPTURE_UID
     assert node.backend.writes == 1
+
+
+class BusyBackend(FakeBackend):
+    """Somebody else writes to the table just before we do, so many times."""
+
+    others: int = 1
+
+    async def apply(self, sandbox: Sandbox, family: Family, view: NatView, plan: Plan) -> None:
+        """Lose the race, or write."""
+        if self.others:
+            self.others -= 1
+            key = (sandbox.key, family)
+            table = self.tables.get(key, NatTable())
+            name = f"FOREIGN{self.others}"
+            self.tables[key] = table.with_chain(name, TableChain(None))
+        await super().apply(sandbox, family, view, plan)
+
+
+async def test_a_table_that_changed_since_we_looked_is_looked_at_again(tmp_path: Path) -> None:
+    """The plan is made for the table that it is written to, and nothing of others is lost."""
+    node = Node(tmp_path, BusyBackend())
+    after = await node.capture(record(), capture())
+    assert (after.finding.state, after.detected) == (PodState.PROGRAMMED, 0)
+    assert "FOREIGN0" in node.table.chains
+
+
+async def test_a_table_that_never_rests_is_told(tmp_path: Path) -> None:
+    """The next pass tries again."""
+    backend = BusyBackend()
+    backend.others = 100
+    after = await Node(tmp_path, backend).capture(record(), capture())
+    assert (after.finding.state, after.finding.reason) == (PodState.FAILED, "TableChanged")
+    assert backend.writes == 0
