@@ -4,26 +4,45 @@ from typing import Any
 
 import msgspec
 
-from capture_api.captures import DriftPolicy, Mode
+from capture_api.captures import DriftPolicy, FailurePolicy, Mode
 from capture_api.meta import ObjectMeta
 from capture_api.programs import Program
 from capture_api.selection import LabelSelector
 from capture_api.wire import WireStruct
 
 
-class CaptureProgramSpec(WireStruct, frozen=True, omit_defaults=False):
-    """The resolved capture: whose, which pods, how, and the program with its hash."""
+class CaptureProgramHead(WireStruct, frozen=True, kw_only=True, omit_defaults=False):
+    """The part of every `schemaVersion`: whose, which pods, and how they start.
 
-    schema_version: int
+    An agent that is too old for the program can still tell whose pod a starting one is.
+    """
+
     capture_uid: str
     capture_generation: int
+    capture_created: str | None = None
+    """When the capture was created; None from an operator that did not say."""
     selector: LabelSelector
     priority: int
     mode: Mode
     suspend: bool
+    failure_policy: FailurePolicy = FailurePolicy.FAIL
+    withdrawn: bool = False
+    """Whether it captures no further pod: the capture is being deleted, or must not be here."""
+    hash: str
+
+    @property
+    def guards_start(self) -> bool:
+        """Whether a pod that can't be captured is not to start."""
+        writes = self.mode is Mode.ENFORCE and not self.suspend
+        return writes and self.failure_policy is FailurePolicy.FAIL
+
+
+class CaptureProgramSpec(CaptureProgramHead, frozen=True, kw_only=True, omit_defaults=False):
+    """The resolved capture: whose, which pods, how, and the program with its hash."""
+
+    schema_version: int
     drift_policy: DriftPolicy
     program: Program
-    hash: str
 
 
 class CaptureProgram(WireStruct, frozen=True):

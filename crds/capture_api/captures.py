@@ -26,6 +26,16 @@ class DriftPolicy(StrEnum):
     REPORT = "Report"
 
 
+class FailurePolicy(StrEnum):
+    """What becomes of a starting pod that can't be captured, where the runtime asks the agent.
+
+    `Fail`: it does not start uncaptured. `Ignore`: it starts, and the status says so.
+    """
+
+    FAIL = "Fail"
+    IGNORE = "Ignore"
+
+
 class TrafficCaptureSpec(WireStruct, frozen=True):
     """The desired redirection of the selected pods; fields as in the schema."""
 
@@ -34,6 +44,7 @@ class TrafficCaptureSpec(WireStruct, frozen=True):
     mode: Mode = Mode.ENFORCE
     suspend: bool = False
     drift_policy: DriftPolicy = DriftPolicy.REPAIR
+    failure_policy: FailurePolicy = FailurePolicy.FAIL
     chain_prefix: str = "CAPTURE"
     proxy: Proxy = Proxy()
     ip_families: IpFamilies = ()
@@ -42,9 +53,10 @@ class TrafficCaptureSpec(WireStruct, frozen=True):
 
 
 class PodCounts(WireStruct, frozen=True, omit_defaults=False):
-    """Pods by what is known of them; `matched` is the sum of the others.
+    """Pods by what is known of them; `matched` is the sum of the others but `late`.
 
-    `superseded` pods match, but another capture of higher precedence has them.
+    `superseded` pods match, but another capture of higher precedence has them. `late` counts, among
+    the programmed and drifted ones, those that were captured after their first container began.
     """
 
     matched: int = 0
@@ -54,6 +66,7 @@ class PodCounts(WireStruct, frozen=True, omit_defaults=False):
     not_applicable: int = 0
     pending: int = 0
     superseded: int = 0
+    late: int = 0
 
 
 class LastDrift(WireStruct, frozen=True):

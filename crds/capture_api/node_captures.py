@@ -1,6 +1,7 @@
 """NodeCapture: dispatch to one node and the evidence from it (`crds/nodecapture.yaml`)."""
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -57,6 +58,19 @@ class PodState(StrEnum):
     """A pod that is never captured, e.g. on the host network; `reason` says which."""
 
 
+START_REFUSED: Final = "StartRefused"
+"""Reason of a `Failed` pod that the agent did not let start: it could not be captured."""
+
+
+class Captured(StrEnum):
+    """When a pod's rules were there, seen from its containers."""
+
+    BEFORE_FIRST_CONTAINER = "BeforeFirstContainer"
+    """None of its processes ever ran without them."""
+    LATE = "Late"
+    """It ran without them, if only for a moment."""
+
+
 class NetnsIdentity(WireStruct, frozen=True):
     """A network namespace by the device and inode number of its nsfs file."""
 
@@ -81,6 +95,12 @@ class PodEvidence(WireStruct, frozen=True):
     """The families in which it was found, those that the pod and the program have in common."""
     netns: NetnsIdentity | None = None
     backend: str = ""
+    backend_reason: str = ""
+    """Why it is not the fastest that the agent has; empty when it is."""
+    captured: Captured | None = None
+    """None while it is not captured, or where it is not known."""
+    exposed_milliseconds: int | None = None
+    """How long a late one ran without its rules; None where it is not known."""
     ports_not_listening: tuple[int, ...] = ()
     """Redirect ports on which nobody in the pod listens."""
     drift_detected: int = 0
@@ -96,12 +116,27 @@ class PastDrift(WireStruct, frozen=True):
     repaired: int = 0
 
 
+class NriConnection(WireStruct, frozen=True):
+    """Whether the container runtime asks the agent before it starts a pod (NRI).
+
+    `runtime` and `version` are what it last called itself; `since` is when `connected` became what
+    it is (RFC 3339, UTC).
+    """
+
+    connected: bool
+    runtime: str = ""
+    version: str = ""
+    since: str | None = None
+
+
 class AgentInfo(WireStruct, frozen=True, omit_defaults=False):
     """The agent that wrote the status; `ready: false` is said, not left out."""
 
     version: str = ""
     ready: bool = False
     backends: tuple[str, ...] = ()
+    nri: NriConnection | None = None
+    """None where the agent does not ask for the connection."""
 
 
 class NodeCaptureStatus(WireStruct, frozen=True, omit_defaults=False):

@@ -2,51 +2,27 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import msgspec
-
-from capture_api.node_captures import DispatchedPod, NodeCaptureSpec, ProgramRef
-from capture_api.selection import LabelSelector, winner
+from capture_api.contests import Candidate, candidate_of
+from capture_api.node_captures import DispatchedPod, NodeCaptureSpec
+from capture_api.selection import winner
 from capture_operator.captures import Capture
 from capture_operator.pods import Pod
 from capture_operator.programs import HeldProgram
 
 
-class Candidate(msgspec.Struct, frozen=True):
-    """A capture in the contest for pods, by what its CaptureProgram says.
-
-    The program, not the capture's own spec, is what counts: a pod is sent to a program only when
-    that is there to be read, and a capture whose spec became invalid keeps its last valid one.
-    """
-
-    selector: LabelSelector
-    priority: int
-    created: str
-    name: str
-    ref: ProgramRef
-
-
 def candidate(capture: Capture, held: HeldProgram | None) -> Candidate | None:
-    """Enter a capture in the contest.
+    """Enter a capture in the contest for pods.
 
-    None for one that is being deleted, is in an excluded namespace, or has no program yet.
+    None for one that is being deleted, is in an excluded namespace, or has no program yet. The
+    program, not the capture's own spec, is what counts: a pod is sent to a program only when that
+    is there to be read, and a capture whose spec became invalid keeps its last valid one.
     """
     if capture.deleting or capture.excluded or held is None or held.spec is None:
         return None
     spec = held.spec
     if spec.capture_uid != capture.metadata.uid:
         return None  # left behind by an earlier capture of this name
-    return Candidate(
-        selector=spec.selector,
-        priority=spec.priority,
-        created=capture.metadata.creation_timestamp,
-        name=capture.metadata.name,
-        ref=ProgramRef(
-            name=capture.metadata.name,
-            capture_uid=spec.capture_uid,
-            generation=spec.capture_generation,
-            hash=spec.hash,
-        ),
-    )
+    return candidate_of(capture.metadata.name, capture.metadata.creation_timestamp, spec)
 
 
 def dispatch(pods: Iterable[Pod], contests: Mapping[str, Sequence[Candidate]]) -> NodeCaptureSpec:

@@ -33,17 +33,22 @@ def read_program(raw: dict[str, Any]) -> HeldProgram:
 
 
 def program_spec(capture: Capture, resolution: Resolution) -> CaptureProgramSpec:
-    """Say what agents are to know of a valid capture."""
+    """Say what agents are to know of a valid capture.
+
+    The failure policy is not part of the program: changing it rewrites no rule.
+    """
     spec = resolution.spec
     return CaptureProgramSpec(
         schema_version=SCHEMA_VERSION,
         capture_uid=capture.metadata.uid,
         capture_generation=capture.metadata.generation,
+        capture_created=capture.metadata.creation_timestamp or None,
         selector=spec.pod_selector,
         priority=spec.priority,
         mode=spec.mode,
         suspend=spec.suspend,
         drift_policy=spec.drift_policy,
+        failure_policy=spec.failure_policy,
         program=resolution.program,
         hash=resolution.hash,
     )

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from capture_api.contests import Candidate
 from capture_api.node_captures import PodEvidence
 from capture_operator.captures import Capture
-from capture_operator.dispatching import Candidate
 from capture_operator.pods import Pod
 from capture_operator.programs import HeldProgram
 from capture_operator.releasing import Release

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from capture_api.contests import Candidate
 from capture_api.node_captures import NodeCaptureSpec
 from capture_api.wire import encode
 from capture_operator.api import Api
-from capture_operator.dispatching import Candidate, candidate, dispatch
+from capture_operator.dispatching import candidate, dispatch
 from capture_operator.intake import Intake
 from capture_operator.nodes import Node
 from capture_operator.reports import NodeReport

@@ -1,6 +1,9 @@
 """Writes captures' finalizers and CapturePrograms, and lets deleted captures go."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+import msgspec
 
 from capture_api.capture_programs import CaptureProgramSpec
 from capture_api.names import FINALIZER
@@ -25,7 +28,8 @@ class ProgramWriter:
     """Brings one capture's finalizer and CaptureProgram in line with its spec.
 
     The order matters: first the finalizer, then the program, and only a program that is there is
-    dispatched. So no chain can be written for a capture that could vanish unnoticed.
+    dispatched. So no chain can be written for a capture that could vanish unnoticed. A capture that
+    goes has its program withdrawn first, so that no agent matches a starting pod with it.
 
     Args:
         in_flight: dispatches that are being written, by node.
@@ -57,6 +61,8 @@ class ProgramWriter:
         capture = self._store.captures.get(work.capture)
         if capture is None:
             return None
+        if capture.deleting or capture.excluded:
+            await self._withdraw(work.capture, capture)
         if capture.deleting:
             return await self._let_go(work.capture, capture)
         if isinstance(capture.resolution, Resolution):
@@ -80,6 +86,15 @@ class ProgramWriter:
     async def _hold(self, key: ObjectKey, capture: Capture) -> None:
         if FINALIZER not in capture.metadata.finalizers:
             await self._set_finalizers(key, capture, (*capture.metadata.finalizers, FINALIZER))
+
+    async def _withdraw(self, key: ObjectKey, capture: Capture) -> None:
+        held = self._store.programs.get(key)
+        if held is None or held.spec is None or held.spec.withdrawn:
+            return
+        if held.spec.capture_uid == capture.metadata.uid:
+            wanted = msgspec.structs.replace(held.spec, withdrawn=True)
+            with suppress(NotFoundError):  # gone is as good
+                await self._replace(key, capture, wanted, held)
 
     async def _let_go(self, key: ObjectKey, capture: Capture) -> float | None:
         if FINALIZER not in capture.metadata.finalizers:

@@ -8,8 +8,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capture_api.contests import Candidate
 from capture_operator.captures import Problem
-from capture_operator.dispatching import Candidate, candidate, dispatch
+from capture_operator.dispatching import candidate, dispatch
 from capture_operator.pods import Pod
 from capture_operator.programs import HeldProgram
 from unit.capture_operator.values import capture, entry, pod, view

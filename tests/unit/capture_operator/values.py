@@ -1,6 +1,7 @@
 """Values that the operator decides by, and hypothesis strategies for them."""
 
 from capture_api.captures import TrafficCaptureStatus
+from capture_api.contests import Candidate
 from capture_api.meta import ObjectMeta
 from capture_api.node_captures import (
     DispatchedPod,
@@ -12,7 +13,6 @@ from capture_api.node_captures import (
 )
 from capture_api.selection import LabelSelector
 from capture_operator.captures import Capture, Resolution, read_capture
-from capture_operator.dispatching import Candidate
 from capture_operator.pods import Pod
 from capture_operator.programs import HeldProgram, program_spec
 from capture_operator.reports import NodeReport, node_report
