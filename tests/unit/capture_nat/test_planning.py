@@ -1,5 +1,7 @@
 """A plan reaches the rule set from any table, in one transaction, and touches nobody's rules."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,10 +13,11 @@ from capture_nat.commands import (
     DeleteRule,
     Flush,
     InsertFirst,
+    WakeTable,
     restore_input,
 )
 from capture_nat.compiling import compile_program
-from capture_nat.drift import find_drift
+from capture_nat.drift import DriftKind, find_drift
 from capture_nat.families import Family
 from capture_nat.planning import ChainConflictError, Plan, plan_changes
 from capture_nat.rulesets import BUILTIN_CHAINS, Hook, Jump, Ruleset
@@ -193,3 +196,17 @@ def test_the_simulation_refuses_what_the_kernel_refuses(command: Command) -> Non
     table = with_rules(with_rules(EMPTY, "FOREIGN", "-j USED"), "USED")
     with pytest.raises(TransactionError):
         apply_plan(table, Plan(commands=(command,)))
+
+
+def test_a_table_that_was_switched_off_is_switched_on() -> None:
+    """Its rules read as if they were in force; none of them is."""
+    table = replace(programmed(OLD), is_dormant=True)
+    plan = plan_changes(OLD, table, OLD.names)
+    assert [each.kind for each in find_drift(OLD, table)] == [DriftKind.TABLE_DORMANT]
+    assert plan == Plan(commands=(WakeTable(),))
+    assert apply_plan(table, plan) == programmed(OLD)
+
+
+def test_a_table_without_anything_of_ours_may_sleep() -> None:
+    """It is not ours to wake."""
+    assert plan_changes(None, NatTable(is_dormant=True), OLD.names).is_empty
