@@ -242,9 +242,8 @@ class _Agent:
         self._file.outdated()
 
     def _why_unhealthy(self) -> str | None:
-        idle = time.monotonic() - self._loop.last_progress
-        is_stuck = self._loop.is_busy and idle > STUCK
-        return f"no pod was examined for {idle:.0f} s" if is_stuck else None
+        look = self._loop.longest_look
+        return f"a look at a pod has lasted {look:.0f} s" if look > STUCK else None
 
     def _why_unready(self) -> str | None:
         if self._goes_on:

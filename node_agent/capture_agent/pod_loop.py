@@ -4,16 +4,19 @@ Goals:
 
 * A pod is due at once when its dispatch or its program changes, soon when something it needs is
   awaited, and after a jittered interval otherwise: drift makes no noise that this loop could hear.
-* One pass at a time. The broker serves one request at a time anyway, and no two passes can ever
-  meet in one namespace.
+* One look at a pod at a time: no two passes can ever meet in one namespace. A few pods are looked
+  at side by side, so that one whose tools hang keeps nobody waiting.
 * A pod whose looks take long (its table is huge, its tools hang) waits the longer in between: it
   may have a tenth of the loop's time, the rest is for the others.
+* A pod that starts is looked at at once, dispatched or not (`start`). Until it is dispatched, or
+  its sandbox is gone, it is kept up like any other.
 * What was dispatched last holds until something else is dispatched: a NodeCapture that is deleted,
   or an API server that is gone, takes nothing away from a running pod.
 * An agent begins where the one before it ended. Without anything dispatched it may `go_on`, which
   never takes rules out of a pod: what was kept may be older than what is in force.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
@@ -34,6 +37,9 @@ from capture_api.node_captures import (
 
 SOON = 0.25
 """Seconds until a pod for which something is awaited is due again; doubles up to the interval."""
+
+WORKERS = 4
+"""Pods that are looked at side by side."""
 
 _PAUSE = 9
 """A pod is not looked at again for so many times as long as the look at it took."""
@@ -75,11 +81,9 @@ class PodLoop:
         self._kept: Checkpoint | None = kept or Checkpoint()
         self._node_capture_uid = ""
         self._generation = 0
-        self._in_flight: str | None = None
-        self.last_progress = timing.monotonic()
-        """When the last look at a pod began or ended."""
-        self.is_busy = False
-        """Whether a pod is being looked at."""
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._began: dict[str, float] = {}
+        self._left: set[str] = set()
 
     def dispatch(self, node_capture: NodeCapture) -> None:
         """Take over what the operator dispatched to this node; a change of status is nothing."""
@@ -92,8 +96,9 @@ class PodLoop:
         before = self._generation if uid == self._node_capture_uid else 0
         self._node_capture_uid, self._generation = uid, generation
         dispatched = {pod.uid: pod for pod in node_capture.spec.pods}
-        for gone in self._records.keys() - dispatched.keys():
-            self._drop(gone)
+        for uid, record in tuple(self._records.items()):
+            if uid not in dispatched and not record.is_provisional:
+                self._drop(uid)
         for pod in dispatched.values():
             self._take_over(pod, before)
         self._publish()
@@ -125,28 +130,76 @@ class PodLoop:
         """The drift of pods that are gone."""
         return self._past_drift
 
+    @property
+    def longest_look(self) -> float:
+        """For how many seconds the longest look that is going on has lasted; 0 for none."""
+        now = self._timing.monotonic()
+        return max((now - began for began in self._began.values()), default=0.0)
+
     async def run(self) -> None:
-        """Examine pods, one after the other, for ever."""
+        """Examine pods when they are due, for ever."""
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(WORKERS):
+                workers.create_task(self._work())
+
+    async def start(self, pod: DispatchedPod) -> PodRecord | None:
+        """Examine a starting pod at once, as the dispatch has it, or else as given here.
+
+        Returns:
+            What was found, or None if the pod left meanwhile.
+        """
+        record = self._records.get(pod.uid)
+        if record is None:
+            self._records[pod.uid] = PodRecord(pod=pod, is_provisional=True)
+        elif record.is_provisional:
+            self._records[pod.uid] = replace(record, pod=pod)
+        await self._look(pod.uid)
+        return self._records.get(pod.uid)
+
+    def look_again(self, pod_uid: str) -> None:
+        """Examine a pod at once: something in it changed."""
+        if pod_uid in self._records:
+            self._schedule.put(pod_uid, 0)
+
+    def ended(self, pod_uid: str) -> None:
+        """Forget a pod that nobody dispatched: its sandbox is gone."""
+        record = self._records.get(pod_uid)
+        if record is not None and record.is_provisional:
+            self._drop(pod_uid)
+            self._publish()
+
+    async def _work(self) -> None:
         while True:
-            uid = await self._schedule.take()
-            began = self._timing.monotonic()
-            self._in_flight, self.is_busy, self.last_progress = uid, True, began
-            examined = await self._examine(self._records[uid])
-            self.is_busy, self.last_progress = False, self._timing.monotonic()
-            self._put_back(examined, took=self.last_progress - began)
+            await self._look(await self._schedule.take())
+
+    async def _look(self, uid: str) -> None:
+        turn = self._turns.setdefault(uid, asyncio.Lock())
+        async with turn:
+            if uid not in self._records:
+                self._turns.pop(uid, None)
+                return
+            self._left.discard(uid)
+            began = self._began[uid] = self._timing.monotonic()
+            try:
+                examined = await self._examine(self._records[uid])
+            finally:
+                del self._began[uid]
+            self._put_back(examined, took=self._timing.monotonic() - began)
 
     def _begin_with(self, known: Checkpoint) -> None:
         """Begin where the agent that ran here before left off; it looked, this one has not."""
         self._kept = None
         self._past_drift = known.past_drift
-        self._records = {
-            record.pod.uid: replace(record, examined_generation=0) for record in known.records
-        }
+        for record in known.records:
+            self._records[record.pod.uid] = replace(record, examined_generation=0)
 
     def _take_over(self, pod: DispatchedPod, before: int) -> None:
         record = self._records.get(pod.uid)
         if record is None:
             record = PodRecord(pod=pod, examined_generation=before)
+        elif record.is_provisional:
+            # What was found of it was found before any dispatch.
+            record = replace(record, is_provisional=False, examined_generation=before)
         elif before and record.pod == pod and record.examined_generation == before:
             # Nothing changed for a pod that was examined: it is as if examined again.
             self._records[pod.uid] = replace(record, examined_generation=self._generation)
@@ -157,20 +210,26 @@ class PodLoop:
         self._schedule.put(pod.uid, 0)
 
     def _put_back(self, examined: PodRecord, took: float) -> None:
-        if self._in_flight is None:
+        current = self._records.get(examined.pod.uid)
+        if current is None or current.pod.uid in self._left:
             # It left the dispatch meanwhile; its rules stay, as for every pod that is not listed.
             return
-        current = self._records[examined.pod.uid]
         if current.held_by and current.held_by != examined.held_by:
             self._past_drift = retire(self._past_drift, current)
             examined = handed_over(current, examined)
         # What was found out about a pod that was dispatched anew meanwhile is not about that.
         is_current = current.pod == examined.pod
         generation = self._generation if is_current else current.examined_generation
-        record = replace(examined, pod=current.pod, examined_generation=generation)
+        record = replace(
+            examined,
+            pod=current.pod,
+            is_provisional=current.is_provisional,
+            examined_generation=generation,
+        )
         self._records[record.pod.uid] = record
         self._reschedule(record, took)
-        self._publish()
+        if record != current:
+            self._publish()
 
     def _reschedule(self, record: PodRecord, took: float) -> None:
         uid, interval = record.pod.uid, self._timing.interval
@@ -188,8 +247,10 @@ class PodLoop:
         self._past_drift = retire(self._past_drift, self._records.pop(uid))
         self._schedule.drop(uid)
         self._delays.pop(uid, None)
-        if self._in_flight == uid:
-            self._in_flight = None
+        if uid in self._began:
+            self._left.add(uid)
+        else:
+            self._turns.pop(uid, None)
 
     def _publish(self) -> None:
         self._publish_status(

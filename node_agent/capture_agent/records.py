@@ -57,6 +57,8 @@ class PodRecord(msgspec.Struct, frozen=True):
     """The drift that was counted last: the same drift, still there, is not a new one."""
     last_drift: LastDrift | None = None
     backoff: RepairBackoff = RepairBackoff()
+    is_provisional: bool = False
+    """Whether it was not dispatched yet: it is starting, and a program selects it."""
     examined_generation: int = 0
     """Generation of the NodeCapture under which the pod was last examined."""
 

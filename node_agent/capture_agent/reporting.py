@@ -30,7 +30,8 @@ def status_of(
     records = sorted(records, key=lambda record: record.pod.uid)
     return NodeCaptureStatus(
         observed_generation=min(
-            (record.examined_generation for record in records), default=generation
+            (record.examined_generation for record in records if not record.is_provisional),
+            default=generation,
         ),
         agent=agent,
         pods=tuple(record.evidence() for record in records if record.is_reported),

@@ -184,7 +184,8 @@ def test_a_generation_is_observed_when_the_last_pod_was_looked_at() -> None:
         await asyncio.sleep(1)
         assert node.status.observed_generation == 7
 
-    play(Node(finding(PodState.FAILED), took=lambda _: 1.0), script)
+    node = Node(finding(PodState.FAILED), took=lambda each: 1.0 if each.pod.uid == "a" else 2.0)
+    play(node, script)
 
 
 def test_the_observed_generation_never_goes_back() -> None:
@@ -292,7 +293,7 @@ def test_a_pod_that_takes_long_leaves_the_others_their_turns() -> None:
 
     async def script(node: Node) -> None:
         node.loop.dispatch(node_capture(1, pod("slow"), pod("a")))
-        await asyncio.sleep(300)
+        await asyncio.sleep(299)
 
     node = play(Node(took=lambda record: 10.0 if record.pod.uid == "slow" else 0.0), script)
     assert node.times("slow") == [0, 100, 200]
@@ -300,7 +301,7 @@ def test_a_pod_that_takes_long_leaves_the_others_their_turns() -> None:
         later - earlier
         for earlier, later in zip(node.times("a"), node.times("a")[1:], strict=False)
     ]
-    assert max(gaps) <= 15
+    assert max(gaps) <= INTERVAL, "they are looked at side by side"
 
 
 def test_pods_that_are_due_take_turns() -> None:
@@ -410,16 +411,16 @@ def test_a_new_agent_goes_on_where_the_last_one_left_off() -> None:
 
 
 def test_the_loop_says_when_it_is_stuck_in_a_look() -> None:
-    """It is busy, and its last progress is long ago; afterwards it is neither."""
+    """The longest look that is going on counts, not the others beside it."""
 
     async def script(node: Node) -> None:
-        node.loop.dispatch(node_capture(1, pod()))
+        node.loop.dispatch(node_capture(1, pod("a"), pod("b")))
         await asyncio.sleep(50)
-        assert (node.loop.is_busy, node.loop.last_progress) == (True, 0)
+        assert node.loop.longest_look == 50
         await asyncio.sleep(60)
-        assert (node.loop.is_busy, node.loop.last_progress) == (False, 100)
+        assert node.loop.longest_look == 0
 
-    play(Node(took=lambda _: 100.0), script)
+    play(Node(took=lambda record: 100.0 if record.pod.uid == "a" else 0.1), script)
 
 
 def kept_by(node: Node) -> Checkpoint:
@@ -484,3 +485,84 @@ def test_evidence_that_was_kept_is_gone_on_from_unless_what_was_reported_is_youn
     reported = NodeCaptureStatus(pods=(younger,))
     kept = play(Node(look=with_drift, kept=kept_by(before)), script)
     assert kept.status.pods[0].drift_detected == 8
+
+
+def test_a_starting_pod_is_looked_at_before_it_is_dispatched() -> None:
+    """The dispatch then takes it over with what was found, and it counts as not looked at."""
+
+    async def script(node: Node) -> None:
+        node.loop.dispatch(node_capture(4))
+        found = await node.loop.start(pod("a"))
+        assert found is not None
+        assert (found.finding.state, found.is_provisional) == (PodState.PROGRAMMED, True)
+        assert (node.status.observed_generation, len(node.status.pods)) == (4, 1)
+        node.loop.dispatch(node_capture(5, pod("a")))
+        assert node.status.observed_generation == 4
+        await asyncio.sleep(0.1)
+        assert node.status.observed_generation == 5
+
+    assert play(Node(), script).times("a") == [0, 0]
+
+
+def test_a_starting_pod_outlives_dispatches_that_do_not_list_it_yet() -> None:
+    """They are older than the pod; it is kept up until its sandbox is gone."""
+
+    async def script(node: Node) -> None:
+        await node.loop.start(pod("a"))
+        node.loop.dispatch(node_capture(1, pod("b")))
+        await asyncio.sleep(6)
+        assert len(node.status.pods) == 2
+        node.loop.ended("a")
+        node.loop.ended("b")
+        assert [each.uid for each in node.status.pods] == ["b"]
+        await asyncio.sleep(20)
+
+    assert play(Node(), script).times("a") == [0, 5]
+
+
+def test_a_starting_pod_has_what_the_dispatch_says() -> None:
+    """The operator's decision counts, not the agent's own."""
+
+    async def script(node: Node) -> None:
+        node.loop.dispatch(node_capture(1, pod("a", captured=False)))
+        found = await node.loop.start(pod("a"))
+        assert found is not None
+        assert found.pod.program is None
+
+    play(Node(), script)
+
+
+def test_two_looks_never_meet_in_a_pod() -> None:
+    """A start waits for the look that is going on, and one that was dropped ends first."""
+    looking: list[str] = []
+
+    class Watched(Node):
+        async def examine(self, record: PodRecord) -> PodRecord:
+            assert looking.count(record.pod.uid) == 0
+            looking.append(record.pod.uid)
+            await asyncio.sleep(1)
+            looking.remove(record.pod.uid)
+            return await super().examine(record)
+
+    async def script(node: Node) -> None:
+        node.loop.dispatch(node_capture(1, pod("a")))
+        await asyncio.sleep(0.5)
+        node.loop.dispatch(node_capture(2))
+        node.loop.dispatch(node_capture(3, pod("a")))
+        await node.loop.start(pod("a"))
+        await asyncio.sleep(1)
+
+    assert play(Watched(), script).times("a") == [1, 2, 3]
+
+
+def test_a_pod_that_changed_is_looked_at_at_once() -> None:
+    """And one that nobody knows is not."""
+
+    async def script(node: Node) -> None:
+        node.loop.dispatch(node_capture(1, pod("a")))
+        await asyncio.sleep(2)
+        node.loop.look_again("a")
+        node.loop.look_again("unknown")
+        await asyncio.sleep(1)
+
+    assert play(Node(), script).times("a") == [0, 2]
