@@ -18,6 +18,11 @@ class NodeFolder:
         return self.path / "etc"
 
     @property
+    def static_pods(self) -> Path:
+        """Manifests of pods that the kubelet runs by itself."""
+        return self.etc / "manifests"
+
+    @property
     def var(self) -> Path:
         """The node's `/var`."""
         return self.path / "var"

@@ -11,6 +11,7 @@ BIN = RUN / "bin"
 CONTROL_PLANE = RUN / "control-plane"
 NODE = RUN / "node"
 ETC = NODE / "etc"
+STATIC_PODS = ETC / "manifests"
 LOG = NODE / "log"
 
 CONTAINERD_SOCKET = Path("/run/containerd/containerd.sock")

@@ -9,6 +9,7 @@ from local_cluster.inside import (
     CONTAINERD_SOCKET,
     ETC,
     NRI_SOCKET,
+    STATIC_PODS,
     VOLUME_PLUGINS,
 )
 from local_cluster.node import DNS_SERVICE_ADDRESS, Node
@@ -100,6 +101,7 @@ def kubelet_json(node: Node) -> str:
         "maxPods": 250,
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {"memory.available": "100Mi", **dict.fromkeys(disks, "0%")},
+        "staticPodPath": str(STATIC_PODS),
         "volumePluginDir": str(VOLUME_PLUGINS),
     }
     return json.dumps(configuration, indent=2)

@@ -53,7 +53,12 @@ def start(checkout: Checkout, binaries: Path) -> None:
 
 def write_folder(folder: NodeFolder, node: Node) -> None:
     """Write a node's configuration and, unless it has one, the skeleton of its /var."""
-    for path in (folder.log, folder.etc / "cni", *(folder.var / name for name in VAR_FOLDERS)):
+    for path in (
+        folder.log,
+        folder.static_pods,
+        folder.etc / "cni",
+        *(folder.var / name for name in VAR_FOLDERS),
+    ):
         path.mkdir(parents=True, exist_ok=True)
     for name, target in VAR_LINKS.items():
         if not (folder.var / name).is_symlink():

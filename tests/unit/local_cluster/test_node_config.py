@@ -3,8 +3,11 @@
 import json
 import tomllib
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 
+from local_cluster.checkout import NodeFolder
 from local_cluster.inside import CONTAINERD_SOCKET, NRI_SOCKET
+from local_cluster.inside import NODE as NODE_INSIDE
 from local_cluster.node import Node
 from local_cluster.node_config import (
     PAUSE_IMAGE,
@@ -12,6 +15,7 @@ from local_cluster.node_config import (
     kubelet_json,
     pod_network_conflist,
 )
+from local_cluster.start import write_folder
 
 NODE = Node(2)
 
@@ -59,6 +63,15 @@ def test_a_machine_without_ipv6_gives_pods_ipv4_only() -> None:
 def test_each_kubelet_keeps_to_its_nodes_cgroup() -> None:
     """Two kubelets on one machine must not meet."""
     assert json.loads(kubelet_json(NODE))["cgroupRoot"] == "/traffic-capture-node2"
+
+
+def test_static_pods_are_read_from_a_folder_of_the_node(tmp_path: Path) -> None:
+    """The one that is there when the kubelet starts, under the name that it has inside."""
+    folder = NodeFolder(tmp_path)
+    write_folder(folder, NODE)
+    assert folder.static_pods.is_dir()
+    inside = NODE_INSIDE / folder.static_pods.relative_to(tmp_path)
+    assert json.loads((folder.etc / "kubelet.json").read_text())["staticPodPath"] == str(inside)
 
 
 def test_a_full_disk_evicts_nothing() -> None:
