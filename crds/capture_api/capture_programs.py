@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from capture_api.captures import DriftPolicy, FailurePolicy, Mode
+from capture_api.captures import DriftPolicy, FailurePolicy, Mode, guards_start
 from capture_api.meta import ObjectMeta
 from capture_api.programs import Program
 from capture_api.selection import LabelSelector
@@ -33,8 +33,7 @@ class CaptureProgramHead(WireStruct, frozen=True, kw_only=True, omit_defaults=Fa
     @property
     def guards_start(self) -> bool:
         """Whether a pod that can't be captured is not to start."""
-        writes = self.mode is Mode.ENFORCE and not self.suspend
-        return writes and self.failure_policy is FailurePolicy.FAIL
+        return guards_start(self.mode, self.failure_policy, suspend=self.suspend)
 
 
 class CaptureProgramSpec(CaptureProgramHead, frozen=True, kw_only=True, omit_defaults=False):

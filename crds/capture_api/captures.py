@@ -36,6 +36,11 @@ class FailurePolicy(StrEnum):
     IGNORE = "Ignore"
 
 
+def guards_start(mode: Mode, policy: FailurePolicy, *, suspend: bool) -> bool:
+    """Whether a pod that can't be captured is not to start: not where nothing is written."""
+    return policy is FailurePolicy.FAIL and mode is Mode.ENFORCE and not suspend
+
+
 class TrafficCaptureSpec(WireStruct, frozen=True):
     """The desired redirection of the selected pods; fields as in the schema."""
 
@@ -50,6 +55,11 @@ class TrafficCaptureSpec(WireStruct, frozen=True):
     ip_families: IpFamilies = ()
     inbound: Inbound | None = None
     outbound: Outbound | None = None
+
+    @property
+    def guards_start(self) -> bool:
+        """Whether a pod that can't be captured is not to start."""
+        return guards_start(self.mode, self.failure_policy, suspend=self.suspend)
 
 
 class PodCounts(WireStruct, frozen=True, omit_defaults=False):

@@ -9,8 +9,10 @@ import msgspec
 
 from capture_api.captures import PodAttention, PodCounts, TrafficCaptureStatus
 from capture_api.conditions import with_transition_times
+from capture_api.node_captures import Captured
 from capture_operator.drift_totals import drift_totals
 from capture_operator.standings import standings
+from capture_operator.start_guard import unguarded_nodes
 from capture_operator.times import render_time
 from capture_operator.verdicts import conditions, missing_ports
 from capture_operator.views import CaptureView, PodStanding, Standing
@@ -44,6 +46,7 @@ def assess(view: CaptureView) -> Assessment:
         attention=_attention(pods),
     )
     moments = [item.recheck_after for item in pods if item.recheck_after is not None]
+    moments += [node.told_in for node in unguarded_nodes(view, pods) if node.told_in > 0]
     if view.release is not None and view.release.recheck_after is not None:
         moments.append(view.release.recheck_after)
     return Assessment(status, min(moments, default=None))
@@ -64,7 +67,13 @@ def _counts(pods: Sequence[PodStanding]) -> PodCounts:
         not_applicable=number[Standing.NOT_APPLICABLE],
         pending=number[Standing.PENDING],
         superseded=number[Standing.SUPERSEDED],
+        late=sum(map(_is_late, pods)),
     )
+
+
+def _is_late(item: PodStanding) -> bool:
+    captured = item.standing in {Standing.PROGRAMMED, Standing.DRIFTED}
+    return captured and item.evidence is not None and item.evidence.captured is Captured.LATE
 
 
 def _attention(pods: Sequence[PodStanding]) -> tuple[PodAttention, ...]:

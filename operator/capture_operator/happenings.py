@@ -11,6 +11,7 @@ from typing import Final
 
 from capture_api.captures import LastDrift, TrafficCaptureStatus
 from capture_api.conditions import Condition
+from capture_api.node_captures import START_REFUSED
 
 
 class EventType(StrEnum):
@@ -39,6 +40,8 @@ _WORTH_A_WARNING: Final = (
     "BackendConflict",
     "Contended",
     "AgentTooOld",
+    START_REFUSED,
+    "StartUnguarded",
 )
 
 

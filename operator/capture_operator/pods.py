@@ -23,7 +23,7 @@ class Pod(msgspec.Struct, frozen=True):
     """One pod; equal when nothing that we decide by has changed.
 
     `network_since` is when its network was set up, in seconds since the epoch: before that it
-    has no traffic, and no agent can capture it. None until then.
+    has no traffic, and no agent can capture it. None until then. `created` is when the pod was.
 
     `static_pod_uid` is, of the mirror of a static pod, the UID under which the kubelet runs that
     one; empty if the mirror has none that the kubelet could have given. None of any other pod.
@@ -39,6 +39,7 @@ class Pod(msgspec.Struct, frozen=True):
     runtime_class: str
     static_pod_uid: str | None
     ips: tuple[str, ...]
+    created: float | None
     network_since: float | None
     ready: bool
 
@@ -62,6 +63,7 @@ def read_pod(raw: dict[str, Any]) -> Pod:
         runtime_class=spec.get("runtimeClassName", ""),
         static_pod_uid=_static_pod_uid(metadata),
         ips=tuple(item["ip"] for item in status.get("podIPs") or ()),
+        created=parse_time(metadata.get("creationTimestamp") or ""),
         network_since=_network_since(metadata, status, conditions),
         ready=conditions.get("Ready", {}).get("status") == "True",
     )

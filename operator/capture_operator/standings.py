@@ -8,7 +8,7 @@ leaves the pod pending.
 from collections.abc import Iterator
 from typing import Final
 
-from capture_api.node_captures import PodEvidence, PodState, ProgramRef
+from capture_api.node_captures import START_REFUSED, PodEvidence, PodState, ProgramRef
 from capture_api.selection import LabelSelector, winner
 from capture_operator.captures import Problem, Resolution
 from capture_operator.pods import Pod
@@ -16,7 +16,8 @@ from capture_operator.reachability import UNREACHABLE_AFTER, is_unreachable
 from capture_operator.views import CaptureView, PodStanding, Standing
 
 SETTLED_AFTER: Final = 10.0
-"""Seconds that a pod's network has been there before the pod bears on `Ready`."""
+"""Seconds that a pod's network has been there before the pod bears on `Ready`; of a pod that is not
+let start, seconds since it was created."""
 
 _STANDINGS: Final = {
     PodState.PENDING: Standing.PENDING,
@@ -124,9 +125,16 @@ def _answers(evidence: PodEvidence, ref: ProgramRef) -> bool:
     return not evidence.generation or evidence.generation >= ref.generation
 
 
+def _under_way_since(item: PodStanding) -> float | None:
+    """From when a pod's first seconds count: a pod that is not let start gets no network."""
+    if item.reason == START_REFUSED and item.pod.network_since is None:
+        return item.pod.created
+    return item.pod.network_since
+
+
 def _timed(view: CaptureView, item: PodStanding) -> PodStanding:
     """Add what time has to do with it: the pod's first seconds, and a node that may be lost."""
-    since = item.pod.network_since
+    since = _under_way_since(item)
     settles_in = None if since is None else since + SETTLED_AFTER - view.now
     lost = view.out_of_reach.get(item.pod.node)
     lost_in = None if lost is None else lost + UNREACHABLE_AFTER - view.now

@@ -10,11 +10,13 @@ from typing import Final
 
 from capture_api.captures import Mode
 from capture_api.conditions import Condition
+from capture_api.node_captures import START_REFUSED
 from capture_operator.captures import Problem, Resolution
 from capture_operator.standings import is_resolved
+from capture_operator.start_guard import unguarded_nodes
 from capture_operator.views import CaptureView, PodStanding, Standing
 
-_REASONED: Final = ("AgentTooOld", "BackendConflict", "ChainConflict", "Contended")
+_REASONED: Final = ("AgentTooOld", "BackendConflict", "ChainConflict", "Contended", START_REFUSED)
 """Reasons of agents that become a condition of that name, since a person has to act on them."""
 
 _MAX_MESSAGE: Final = 1024
@@ -27,6 +29,7 @@ def conditions(view: CaptureView, pods: Sequence[PodStanding]) -> tuple[Conditio
     found += _superseded(pods)
     found += _not_listening(pods)
     found += _reasoned(pods)
+    found += _unguarded(view, pods)
     generation = view.capture.metadata.generation
     return tuple(
         Condition(
@@ -165,6 +168,17 @@ def _reasoned(pods: Sequence[PodStanding]) -> Iterator[_Found]:
         concerned = [item for item in pods if item.settled and item.reason == reason]
         if concerned:
             yield reason, "True", reason, f"{len(concerned)} pods: {_example(concerned)}"
+
+
+def _unguarded(view: CaptureView, pods: Sequence[PodStanding]) -> Iterator[_Found]:
+    nodes = [node for node in unguarded_nodes(view, pods) if node.told_in <= 0]
+    if nodes:
+        message = (
+            f"{_names([f'{node.name} ({node.why})' for node in nodes])}: pods that start there are "
+            "captured late, though failurePolicy is Fail: let the container runtime offer NRI, or "
+            "set failurePolicy to Ignore"
+        )
+        yield "StartUnguarded", "True", "NRINotConnected", message
 
 
 def _example(pods: Sequence[PodStanding]) -> str:

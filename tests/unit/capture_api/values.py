@@ -6,7 +6,7 @@ from typing import TypeVar
 from hypothesis import strategies as st
 
 from capture_api.capture_programs import CaptureProgramSpec
-from capture_api.captures import DriftPolicy, Mode
+from capture_api.captures import DriftPolicy, FailurePolicy, Mode
 from capture_api.cidrs import Cidr
 from capture_api.names import SCHEMA_VERSION
 from capture_api.ports import PortRange
@@ -107,11 +107,14 @@ def capture_program_specs(draw: st.DrawFn) -> CaptureProgramSpec:
         schema_version=SCHEMA_VERSION,
         capture_uid=str(draw(st.uuids())),
         capture_generation=draw(st.integers(1, 10)),
+        capture_created=draw(st.none() | st.just("2026-01-01T00:00:00Z")),
         selector=draw(selectors),
         priority=draw(st.integers(-(2**31), 2**31 - 1)),
         mode=draw(st.sampled_from(Mode)),
         suspend=draw(st.booleans()),
         drift_policy=draw(st.sampled_from(DriftPolicy)),
+        failure_policy=draw(st.sampled_from(FailurePolicy)),
+        withdrawn=draw(st.booleans()),
         program=program,
         hash=program_hash(program),
     )

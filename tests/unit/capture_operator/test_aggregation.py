@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capture_api.captures import DriftCounts, LastDrift, Mode, TrafficCaptureStatus
-from capture_api.node_captures import PastDrift, PodEvidence, PodState
+from capture_api.node_captures import Captured, PastDrift, PodEvidence, PodState
 from capture_operator.aggregation import MAX_ATTENTION, MAX_MESSAGE, assess
 from capture_operator.captures import Resolution
 from capture_operator.drift_totals import drift_totals
@@ -69,6 +69,7 @@ some_evidence = st.lists(
         st.sampled_from(PodState),
         about=st.sampled_from([WEB, ref("other"), ref(program="h0"), ref(generation=0)]),
         not_listening=st.sampled_from([(), (15001,)]),
+        captured=st.sampled_from([None, *Captured]),
     ),
     unique_by=lambda item: item.uid,
 )
@@ -101,9 +102,10 @@ some_views = st.builds(
 
 @given(some_views)
 def test_each_matched_pod_is_counted_exactly_once(of: CaptureView) -> None:
-    """`matched` is the sum of the others."""
+    """`matched` is the sum of the others, of which some were late."""
     pods = assess(of).status.pods
     parts = msgspec.structs.asdict(pods)
+    assert parts.pop("late") <= pods.programmed + pods.drifted
     assert parts.pop("matched") == sum(parts.values())
 
 
@@ -398,6 +400,14 @@ def test_drift_of_a_pod_that_was_not_dispatched_does_not_count() -> None:
     drifted = msgspec.structs.replace(evidence("a"), drift_detected=9)
     totals = drift_totals("uid-web", "demo", [report(found=(drifted,))], DriftCounts())
     assert totals.detected == 0
+
+
+def test_the_last_drift_tells_who_did_it() -> None:
+    """As its node's agent found out."""
+    last = LastDrift(time="2026-01-01T00:00:00Z", pod="a", kind="Flushed", actor="nft (pid 4242)")
+    found = msgspec.structs.replace(evidence("a"), last_drift=last)
+    of = view(pods=(pod("a"),), reports=(with_evidence(found),))
+    assert assess(of).status.drift.last == last
 
 
 def test_the_newest_drift_is_the_last_one() -> None:

@@ -30,9 +30,14 @@ INVALID = status(("Ready", "False", "InvalidSpec"), ("Stalled", "True", "Invalid
 LOST = status(("Stalled", "True", "NodeUnreachable"))
 DEAF = status(("ProxyNotListening", "True", "PortClosed"))
 CONFLICT = status(("ChainConflict", "True", "ChainConflict"))
-DRIFT = LastDrift(time="t", pod="web-0", kind="Flushed", expected="4 chains", actor="iptables")
+REFUSED = status(("StartRefused", "True", "StartRefused"))
+UNGUARDED = status(("StartUnguarded", "True", "NRINotConnected"))
+ACTOR = "iptables (pid 4242)"
+DRIFT = LastDrift(time="t", pod="web-0", kind="Flushed", expected="4 chains", actor=ACTOR)
 
-statuses = st.sampled_from([NEW, PROGRAMMED, FAILED, INVALID, LOST, DEAF, CONFLICT])
+statuses = st.sampled_from(
+    [NEW, PROGRAMMED, FAILED, INVALID, LOST, DEAF, CONFLICT, REFUSED, UNGUARDED]
+)
 
 
 def reasons(old: TrafficCaptureStatus, new: TrafficCaptureStatus) -> list[str]:
@@ -60,6 +65,8 @@ def test_an_unchanged_status_tells_nothing(one: TrafficCaptureStatus, message: s
         (LOST, "NodeUnreachable", EventType.WARNING),
         (DEAF, "ProxyNotListening", EventType.WARNING),
         (CONFLICT, "ChainConflict", EventType.WARNING),
+        (REFUSED, "StartRefused", EventType.WARNING),
+        (UNGUARDED, "StartUnguarded", EventType.WARNING),
     ],
 )
 def test_a_change_is_told_once(new: TrafficCaptureStatus, reason: str, kind: EventType) -> None:
@@ -84,7 +91,7 @@ def test_drift_is_told_with_what_and_where_and_who() -> None:
     before, after = DriftCounts(detected=1), DriftCounts(detected=2, last=DRIFT)
     (happening,) = happenings(status(drift=before), status(drift=after))
     assert happening.type is EventType.WARNING
-    assert happening.message == "pod web-0: Flushed; expected 4 chains; by iptables"
+    assert happening.message == "pod web-0: Flushed; expected 4 chains; by iptables (pid 4242)"
 
 
 def test_a_repair_is_told() -> None:

@@ -133,6 +133,8 @@ async def test_captures_of_an_excluded_namespace_are_stalled_and_let_go_of_their
     assert after.condition("Stalled") == ("True", "NamespaceExcluded")
     assert after.condition("Ready") == ("False", "NamespaceExcluded")
     assert after.dispatched() == {"a": "", "b": "web"}
+    assert after.server.get(PROGRAMS, "demo", "web")["spec"]["withdrawn"] is True
+    assert after.server.get(PROGRAMS, "other", "web")["spec"]["withdrawn"] is False
     after.server.delete(CAPTURES, "demo", "web")
     await after.settle()
     after.report()
@@ -176,6 +178,67 @@ async def test_a_deleted_capture_stays_until_its_agent_has_let_go(world: World) 
     assert not world.server.exists(CAPTURES, "demo", "web")
     assert world.dispatched() == {}
     assert ("Released", 1) in world.events()
+
+
+async def test_no_starting_pod_is_matched_with_a_capture_that_goes(world: World) -> None:
+    """Its program says so before it goes, and while its agent has not let go."""
+    world.server.delete(CAPTURES, "demo", "web")
+    await world.settle()
+    assert world.server.get(PROGRAMS, "demo", "web")["spec"]["withdrawn"] is True
+    assert world.server.exists(CAPTURES, "demo", "web")
+    world.report()
+    await world.settle()
+    assert not world.server.exists(CAPTURES, "demo", "web")
+
+
+async def test_a_capture_that_nothing_holds_is_withdrawn_before_it_goes() -> None:
+    """An agent may be matching a starting pod with it at this very moment."""
+    world = World()
+    world.server.apply(CAPTURES, raw_capture())
+    await world.settle()
+    before = len(world.server.writes)
+    world.server.delete(CAPTURES, "demo", "web")
+    await world.settle()
+    written = [(resource.kind, fields[-1]) for resource, _, fields in world.server.writes[before:]]
+    withdrawn, gone = ("CaptureProgram", "/spec"), ("TrafficCapture", "/metadata/finalizers")
+    assert written.index(withdrawn) < written.index(gone)
+
+
+async def test_a_program_that_is_gone_before_its_capture_holds_nobody(world: World) -> None:
+    """As when the whole namespace is deleted; here nobody has told us yet."""
+    world.server.watchers.remove(world.watch)
+    world.server.delete(PROGRAMS, "demo", "web")
+    world.server.watchers.append(world.watch)
+    world.server.delete(CAPTURES, "demo", "web")
+    await world.settle()
+    world.report()
+    await world.settle()
+    assert not world.server.exists(CAPTURES, "demo", "web")
+
+
+async def test_a_capture_whose_namespace_is_no_longer_excluded_is_back(world: World) -> None:
+    """Its program is in force again, for agents and for the dispatch."""
+    excluding = World(excluded_namespaces={"demo"}, server=world.server)
+    await excluding.resync.fill()
+    await excluding.settle()
+    after = World(server=world.server)
+    await after.resync.fill()
+    await after.settle()
+    assert after.server.get(PROGRAMS, "demo", "web")["spec"]["withdrawn"] is False
+    assert after.dispatched() == {"a": "web"}
+
+
+async def test_a_change_of_the_failure_policy_reaches_agents_and_rewrites_no_rule(
+    world: World,
+) -> None:
+    """It is not part of the program."""
+    before = world.server.get(PROGRAMS, "demo", "web")["spec"]
+    spec = world.server.get(CAPTURES, "demo", "web")["spec"]
+    world.server.change(CAPTURES, "demo", "web", spec={**spec, "failurePolicy": "Ignore"})
+    await world.settle()
+    after = world.server.get(PROGRAMS, "demo", "web")["spec"]
+    assert (before["failurePolicy"], after["failurePolicy"]) == ("Fail", "Ignore")
+    assert (after["hash"], after["program"]) == (before["hash"], before["program"])
 
 
 async def test_a_pod_of_a_deleted_capture_goes_to_the_next_one(world: World) -> None:

@@ -4,6 +4,7 @@ from capture_api.captures import TrafficCaptureStatus
 from capture_api.contests import Candidate
 from capture_api.meta import ObjectMeta
 from capture_api.node_captures import (
+    Captured,
     DispatchedPod,
     NodeCaptureSpec,
     NodeCaptureStatus,
@@ -41,6 +42,7 @@ def pod(  # noqa: PLR0913 - keyword arguments with defaults
         runtime_class="",
         static_pod_uid=None,
         ips=() if network_since is None else ("10.244.0.9",),
+        created=EPOCH - 3600,
         network_since=network_since,
         ready=True,
     )
@@ -72,6 +74,7 @@ def evidence(  # noqa: PLR0913 - the same
     namespace: str = "demo",
     reason: str = "",
     not_listening: tuple[int, ...] = (),
+    captured: Captured | None = None,
 ) -> PodEvidence:
     """Report a pod to be in a state, about a program."""
     about = about or ref()
@@ -84,6 +87,7 @@ def evidence(  # noqa: PLR0913 - the same
         capture_uid=about.capture_uid,
         generation=about.generation,
         hash=about.hash,
+        captured=captured,
         ports_not_listening=not_listening,
     )
 

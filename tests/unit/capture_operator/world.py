@@ -124,9 +124,10 @@ class World:
         """Have an agent do what it was told, and report it; `per_pod` overrides by pod name."""
         raw = self.server.get(NODE_REPORTS, "", node)
         pods = [_evidence(pod) | per_pod.get(pod["name"], {}) for pod in raw["spec"]["pods"]]
+        nri = {"connected": True, "runtime": "containerd", "version": "2.2.1"}
         status = {
             "observedGeneration": raw["metadata"]["generation"],
-            "agent": {"version": "1", "ready": True, "backends": ["iptables"]},
+            "agent": {"version": "1", "ready": True, "backends": ["iptables"], "nri": nri},
             "pods": [pod for pod in pods if pod.get("captureUID")],
         }
         self.server.change(NODE_REPORTS, "", node, status=status)
