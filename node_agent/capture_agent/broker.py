@@ -1,65 +1,107 @@
-"""The broker, which alone enters network namespaces.
+"""The broker, which alone enters network namespaces: what it does with the agent's requests.
 
-Run by the agent as ``python -m capture_agent.broker FD DEVICE INODE``: the stream socket to answer
-on, and the network namespace of the node, which is never entered.
-
-A process of its own, with a single thread, started by the agent, because `setns` moves a thread and
-nothing that an event loop or a thread pool does may ever happen in a pod by accident. It answers
-one request at a time and ends when the agent closes the stream. It decides nothing.
+A process of its own, with a single thread, forked by the zygote (`capture_agent.zygote`), because
+`setns` moves a thread and nothing that an event loop or a thread pool does may ever happen in a pod
+by accident. It answers one request at a time and ends when the agent closes the stream, or when the
+agent says what is no message. It decides nothing.
 """
 
-import contextlib
-import resource
-import signal
+import os
 import socket
-import sys
 
 from capture_agent.broker_protocol import (
     LENGTH_SIZE,
-    MAX_OUTPUT,
+    MAX_DESCRIPTORS,
     Done,
+    FrameError,
+    Identified,
+    IdentifyNetns,
+    ListProcesses,
+    Opened,
+    OpenSockets,
+    Processes,
+    ReadProcess,
     Refusal,
     Refused,
     Reply,
     Request,
+    RunSteps,
     body_length,
     decode_request,
     frame,
 )
-from capture_agent.broker_steps import addresses, take
+from capture_agent.broker_sockets import close_all, open_all
+from capture_agent.broker_steps import take_all
 from capture_agent.netns_entry import RefusedError, entered
-from capture_agent.sandboxes import Sandbox
+from capture_agent.netns_paths import opened_netns
+from capture_agent.processes import netns_identity, pod_processes, read_process
 from capture_api.node_captures import NetnsIdentity
+
+Answer = tuple[Reply, list[int]]
+"""A reply and the descriptors that go with it."""
 
 
 def serve(stream: socket.socket, host: NetnsIdentity) -> None:
-    """Answer requests until the agent closes the stream."""
+    """Answer requests until the agent closes the stream; `host` is never entered.
+
+    Raises:
+        FrameError: the agent said what is no message.
+    """
     while (header := _receive(stream, LENGTH_SIZE)) is not None:
         body = _receive(stream, body_length(header))
         if body is None:
             return
-        stream.sendall(frame(answer(decode_request(body), host)))
+        reply, descriptors = answer(decode_request(body), host)
+        try:
+            _send(stream, _framed(reply), descriptors)
+        finally:
+            close_all(descriptors)
 
 
-def answer(request: Request, host: NetnsIdentity) -> Reply:
-    """Enter the sandbox of a request, take its steps, leave."""
+def answer(request: Request, host: NetnsIdentity) -> Answer:
+    """Do what a request says, or say why not."""
     try:
-        with entered(request.sandbox, host):
-            _check_addresses(request.sandbox)
-            return Done(tuple(take(step) for step in request.steps))
+        return _answer(request, host)
     except RefusedError as error:
-        return Refused(error.refusal, str(error))
+        return Refused(error.refusal, str(error)), []
     except Exception as error:  # noqa: BLE001 - what is in a pod must not end the broker of all pods
-        return Refused(Refusal.STEP_FAILED, f"{type(error).__name__}: {str(error)!a}")
+        return Refused(Refusal.STEP_FAILED, f"{type(error).__name__}: {str(error)!a}"), []
 
 
-def _check_addresses(sandbox: Sandbox) -> None:
-    if addresses().isdisjoint(sandbox.pod_ips):
-        raise RefusedError(
-            Refusal.ADDRESS_MISSING,
-            f"none of the pod's addresses ({', '.join(sandbox.pod_ips) or 'none known'}) is in its "
-            "network namespace",
-        )
+def _answer(request: Request, host: NetnsIdentity) -> Answer:
+    match request:
+        case RunSteps(sandbox, steps):
+            with entered(sandbox, host) as entry:
+                return Done(tuple(take_all(steps, entry.user_namespace))), []
+        case OpenSockets(sandbox, kinds):
+            if len(kinds) > MAX_DESCRIPTORS:
+                raise ValueError(f"{len(kinds)} sockets are more than {MAX_DESCRIPTORS}")
+            with entered(sandbox, host) as entry:
+                return Opened(entry.user_namespace is not None), open_all(kinds, entry)
+        case ListProcesses():
+            return Processes(tuple(pod_processes())), []
+        case ReadProcess(pid):
+            process = read_process(pid)
+            return Processes((process,) if process else ()), []
+        case IdentifyNetns(path):
+            with opened_netns(path) as netns:
+                return Identified(_identity(netns)), []
+
+
+def _identity(netns: int | None) -> NetnsIdentity | None:
+    return None if netns is None else netns_identity(os.fstat(netns))
+
+
+def _framed(reply: Reply) -> bytes:
+    try:
+        return frame(reply)
+    except FrameError as error:
+        return frame(Refused(Refusal.STEP_FAILED, str(error)))
+
+
+def _send(stream: socket.socket, message: bytes, descriptors: list[int]) -> None:
+    sent = socket.send_fds(stream, [message], descriptors) if descriptors else 0
+    stream.sendall(memoryview(message)[sent:])
 
 
 def _receive(stream: socket.socket, size: int) -> bytes | None:
@@ -71,14 +113,3 @@ def _receive(stream: socket.socket, size: int) -> bytes | None:
             return None
         received += part
     return bytes(received)
-
-
-if __name__ == "__main__":
-    # The agent stops its broker by closing the stream, after the request it is serving.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Its own files are sockets: this is for what the programs that it runs print.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_OUTPUT, MAX_OUTPUT))
-    fd, device, inode = map(int, sys.argv[1:])
-    with contextlib.suppress(ConnectionError), socket.socket(fileno=fd) as agent:
-        serve(agent, NetnsIdentity(device=device, inode=inode))

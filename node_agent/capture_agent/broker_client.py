@@ -1,42 +1,51 @@
-"""The agent's end of the broker: starts it, asks it, replaces it when it dies or hangs."""
+"""The agent's end of the broker: has it forked, asks it, replaces it when it dies or hangs."""
 
 import asyncio
 import contextlib
 import logging
 import os
-import signal
 import socket
-import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
 
 from capture_agent.broker_protocol import (
-    LENGTH_SIZE,
+    NETLINK_PROTOCOLS,
+    Connect,
     Done,
     Execute,
+    FrameError,
+    Identified,
+    IdentifyNetns,
+    ListProcesses,
+    Opened,
+    OpenSockets,
+    Processes,
+    ReadProcess,
     Refusal,
     Refused,
     Reply,
     Request,
+    RunSteps,
+    SocketKind,
     Step,
     StepResult,
-    body_length,
-    decode_reply,
     frame,
 )
+from capture_agent.broker_stream import BrokerStream
+from capture_agent.processes import Process
 from capture_agent.sandboxes import Sandbox
+from capture_agent.zygote_client import Zygote, ZygoteLostError
 from capture_api.node_captures import NetnsIdentity
 
 log = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=StepResult)
+A = TypeVar("A", bound=Reply)
 
 _HANG_SECONDS = 10.0
 """For all that a broker does besides running programs; one that takes longer is stuck."""
-
-_STOP_SECONDS = 5.0
-"""For an idle broker to end by itself."""
 
 
 class SandboxRefusedError(Exception):
@@ -57,19 +66,44 @@ def result_of(results: Iterable[StepResult], kind: type[R]) -> R:
     return result
 
 
-class Broker:
-    """Runs steps in pods' network namespaces, one request at a time.
+@dataclass(frozen=True, slots=True)
+class OpenedSockets:
+    """What was opened in a sandbox; whoever has it closes it.
 
-    An asynchronous context manager; the broker process is started by the first request. `host` is
-    the network namespace of the node, which is never entered.
+    `sockets` are in the order in which they were asked for, without `PROC_NET`, which is no socket:
+    `proc_net` is its descriptor, None if it was not asked for. None of them blocks, or survives an
+    exec. `own_user_namespace`: the network namespace belongs to a user namespace other than the
+    node's, so rules that name users have to be written by a program (`Execute`).
     """
 
-    def __init__(self, host: NetnsIdentity, hang_seconds: float = _HANG_SECONDS) -> None:
-        self._host = host
+    sockets: tuple[socket.socket, ...]
+    proc_net: int | None
+    own_user_namespace: bool
+
+    def close(self) -> None:
+        """Close everything: the namespace is kept alive no longer."""
+        for opened in self.sockets:
+            opened.close()
+        if self.proc_net is not None:
+            os.close(self.proc_net)
+
+
+class Broker:
+    """Does in pods' network namespaces what only a broker can, one request at a time.
+
+    An asynchronous context manager; the broker process is forked for the first request. A request
+    waits for the one before: use one `Broker` for what must be quick and another for programs.
+
+    Every method raises `BrokerLostError` if the broker died or hung; what of the request happened
+    is unknown then. Cancelling one replaces the broker.
+    """
+
+    def __init__(self, zygote: Zygote, hang_seconds: float = _HANG_SECONDS) -> None:
+        self._zygote = zygote
         self._hang_seconds = hang_seconds
         self._turn = asyncio.Lock()
-        self._process: asyncio.subprocess.Process | None = None
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._stream: BrokerStream | None = None
+        self.pid: int | None = None
         self.starts = 0
 
     async def __aenter__(self) -> Self:
@@ -81,92 +115,117 @@ class Broker:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._close()
-        try:
-            async with asyncio.timeout(_STOP_SECONDS):
-                await self._ended()
-        except TimeoutError:
-            await self._kill()
+        await self._end()
 
     async def run(self, sandbox: Sandbox, *steps: Step) -> tuple[StepResult, ...]:
         """Take steps in the sandbox's network namespace.
 
+        Returns:
+            One result a step; the last is that of a program that had to succeed and did not.
+
         Raises:
             SandboxRefusedError: the namespace is not the sandbox's, or a step failed.
-            BrokerLostError: the broker died or hung; what of the steps happened is unknown.
         """
+        seconds = sum(step.timeout for step in steps if isinstance(step, (Execute, Connect)))
+        return (await self._expect(Done, RunSteps(sandbox, steps), seconds)).results
+
+    async def open(self, sandbox: Sandbox, *kinds: SocketKind) -> OpenedSockets:
+        """Open descriptors in the sandbox's network namespace, `PROC_NET` at most once.
+
+        Raises:
+            SandboxRefusedError: the namespace is not the sandbox's; nothing is open.
+        """
+        reply, descriptors = await self._ask(OpenSockets(sandbox, kinds))
+        if isinstance(reply, Opened) and len(descriptors) == len(kinds):
+            return _opened(kinds, descriptors, own_user_namespace=reply.own_user_namespace)
+        _close(descriptors)
+        raise await self._unexpected(reply)
+
+    async def pod_processes(self) -> tuple[Process, ...]:
+        """List the live processes of all pods of the node."""
+        return (await self._expect(Processes, ListProcesses())).processes
+
+    async def process(self, pid: int) -> Process | None:
+        """Read one process; None if it is gone or belongs to no pod."""
+        return next(iter((await self._expect(Processes, ReadProcess(pid))).processes), None)
+
+    async def netns(self, path: str) -> NetnsIdentity | None:
+        """Identify the network namespace that a runtime keeps under a path; None without one."""
+        return (await self._expect(Identified, IdentifyNetns(path))).netns
+
+    async def _expect(self, kind: type[A], request: Request, seconds: float = 0) -> A:
+        reply, descriptors = await self._ask(request, seconds)
+        if isinstance(reply, kind) and not descriptors:
+            return reply
+        _close(descriptors)
+        raise await self._unexpected(reply)
+
+    async def _unexpected(self, reply: Reply) -> Exception:
+        if isinstance(reply, Refused):
+            return SandboxRefusedError(reply.refusal, reply.message)
+        await self._end()
+        return BrokerLostError("the broker gave the answer to another question, and is replaced")
+
+    async def _ask(self, request: Request, seconds: float = 0) -> tuple[Reply, list[int]]:
+        framed = frame(request)
         async with self._turn:
             try:
-                async with asyncio.timeout(self._hang_seconds + _program_seconds(steps)):
-                    reply = await self._ask(Request(sandbox, steps))
-            except (OSError, EOFError, TimeoutError) as error:
-                await self._kill()
+                async with asyncio.timeout(self._hang_seconds + seconds):
+                    return await (await self._connected()).ask(framed)
+            except ZygoteLostError as error:
+                raise BrokerLostError(str(error)) from error
+            except (OSError, EOFError, FrameError, TimeoutError) as error:
+                await self._end()
                 raise BrokerLostError(
                     f"the broker was lost ({type(error).__name__}) and is started again"
                 ) from error
             except asyncio.CancelledError:
                 # Its answer would be taken for that of the next request.
-                await self._kill()
+                await self._end()
                 raise
-        match reply:
-            case Done(results):
-                return results
-            case Refused(refusal, message):
-                raise SandboxRefusedError(refusal, message)
 
-    async def _ask(self, request: Request) -> Reply:
-        reader, writer = await self._connected()
-        writer.write(frame(request))
-        await writer.drain()
-        header = await reader.readexactly(LENGTH_SIZE)
-        return decode_reply(await reader.readexactly(body_length(header)))
-
-    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._process is not None and self._process.returncode is not None:
-            log.warning("broker with pid %d has ended by itself", self._process.pid)
-            await self._kill()
-        if self._streams is None:
-            self._streams = await self._start()
-        return self._streams
-
-    async def _start(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        ours, brokers = socket.socketpair()
-        with contextlib.ExitStack() as unused, brokers:
-            unused.callback(ours.close)
-            arguments = (brokers.fileno(), self._host.device, self._host.inode)
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-m", "capture_agent.broker", *map(str, arguments),
-                pass_fds=[brokers.fileno()],
-                stdin=asyncio.subprocess.DEVNULL,
-                start_new_session=True,  # killed together with what it runs
-            )  # fmt: skip
+    async def _connected(self) -> BrokerStream:
+        if self._stream is not None and not self._stream.is_quiet:
+            log.warning("broker with pid %s has ended by itself", self.pid)
+            await self._end()
+        if self._stream is None:
+            forked = await self._zygote.fork()
             self.starts += 1
-            log.info("broker started with pid %d", self._process.pid)
-            streams = await asyncio.open_unix_connection(sock=ours)
-            unused.pop_all()
-        return streams
+            self.pid, self._stream = forked.pid, BrokerStream(forked.connection)
+            log.info("broker started with pid %d", self.pid)
+        return self._stream
 
-    def _close(self) -> None:
-        if self._streams is not None:
-            self._streams[1].close()
-
-    async def _ended(self) -> None:
-        if self._streams is not None:
-            with contextlib.suppress(OSError):
-                await self._streams[1].wait_closed()
-            self._streams = None
-        if self._process is not None:
-            await self._process.wait()
-            self._process = None
-
-    async def _kill(self) -> None:
-        if self._process is not None:
-            log.warning("broker with pid %d is killed", self._process.pid)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        self._close()
-        await self._ended()
+    async def _end(self) -> None:
+        """Have the broker killed with what it runs; without a request it does nothing else."""
+        pid, stream, self.pid, self._stream = self.pid, self._stream, None, None
+        if stream is not None:
+            stream.connection.close()
+        if pid is not None:
+            with contextlib.suppress(ZygoteLostError):
+                await self._zygote.end(pid)
 
 
-def _program_seconds(steps: Iterable[Step]) -> float:
-    return sum(step.timeout for step in steps if isinstance(step, Execute))
+def _opened(
+    kinds: Iterable[SocketKind], descriptors: Iterable[int], *, own_user_namespace: bool
+) -> OpenedSockets:
+    proc_net = None
+    sockets = []
+    for kind, descriptor in zip(kinds, descriptors, strict=True):
+        if kind is SocketKind.PROC_NET:
+            proc_net = descriptor
+        else:
+            sockets.append(_socket(kind, descriptor))
+    return OpenedSockets(tuple(sockets), proc_net, own_user_namespace)
+
+
+def _socket(kind: SocketKind, descriptor: int) -> socket.socket:
+    opened = socket.socket(
+        socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_PROTOCOLS[kind], fileno=descriptor
+    )
+    opened.settimeout(0)
+    return opened
+
+
+def _close(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

@@ -1,33 +1,49 @@
 """What the agent and its broker say to each other: frames of a length and a MessagePack value.
 
-A request names a sandbox and the steps to take in its network namespace, in order. The answer is
-the steps' results, or a refusal when the namespace is not, or no longer, what the request says.
+Most requests name a sandbox and what to do in its network namespace: steps to take, in order, or
+sockets to open. The answer is the steps' results, or that the descriptors come with it
+(SCM_RIGHTS), or a refusal when the namespace is not, or no longer, what the request says. The other
+requests read /proc, which takes a capability that the agent does not have.
 """
 
+import socket
 import struct
 from enum import StrEnum
+from typing import Final, TypeVar
 
 import msgspec
 
+from capture_agent.processes import Process
 from capture_agent.sandboxes import Sandbox
+from capture_api.node_captures import NetnsIdentity
+
+M = TypeVar("M")
 
 _LENGTH = struct.Struct(">I")
 LENGTH_SIZE = _LENGTH.size
 
-
 MAX_OUTPUT = 4 * 1024 * 1024
 """Bytes of output, some 40,000 rules: what is in a pod's table is up to the pod."""
+
+MAX_FRAME: Final = 32 * 1024 * 1024
+"""Bytes of one message: the output of a program twice, each byte of it replaced by three, and
+more. Whatever claims to be longer is forged."""
+
+MAX_DESCRIPTORS: Final = 16
+"""With one message."""
 
 
 class Execute(msgspec.Struct, frozen=True, tag=True):
     """Run a program to its end, at most `timeout` seconds, with `stdin` as its input.
 
-    One that prints more than `MAX_OUTPUT` is killed.
+    One that prints more than `MAX_OUTPUT` is killed. If it `must_succeed` and does not, no later
+    step is taken.
     """
 
     argv: tuple[str, ...]
     stdin: str = ""
     timeout: float = 5.0
+    must_succeed: bool = False
 
 
 class ListChains(msgspec.Struct, frozen=True, tag=True):
@@ -47,7 +63,15 @@ class ListListeners(msgspec.Struct, frozen=True, tag=True):
     """List the TCP sockets in LISTEN state of both families."""
 
 
-Step = Execute | ListChains | ListLegacyTables | ListListeners
+class Connect(msgspec.Struct, frozen=True, tag=True):
+    """Make a TCP connection, and close it as soon as it stands or can't be had."""
+
+    address: str
+    port: int
+    timeout: float = 1.0
+
+
+Step = Execute | ListChains | ListLegacyTables | ListListeners | Connect
 
 
 class Executed(msgspec.Struct, frozen=True, tag=True):
@@ -90,23 +114,89 @@ class Listeners(msgspec.Struct, frozen=True, tag=True):
     listeners: tuple[Listener, ...]
 
 
-StepResult = Executed | Chains | LegacyTables | Listeners
+class Connected(msgspec.Struct, frozen=True, tag=True):
+    """What became of a connection: "" if it was accepted, else e.g. `ECONNREFUSED`, `ETIMEDOUT`."""
+
+    error: str
 
 
-class Request(msgspec.Struct, frozen=True):
+StepResult = Executed | Chains | LegacyTables | Listeners | Connected
+
+
+class SocketKind(StrEnum):
+    """What can be opened in a sandbox's network namespace."""
+
+    NETFILTER = "Netfilter"
+    """NETLINK_NETFILTER: nf_tables and its notifications."""
+    ROUTE = "Route"
+    """NETLINK_ROUTE: addresses and links."""
+    SOCK_DIAG = "SockDiag"
+    """NETLINK_SOCK_DIAG: sockets."""
+    CONNTRACK = "Conntrack"
+    """NETLINK_NETFILTER once more: connection tracking on a socket of its own."""
+    PROC_NET = "ProcNet"
+    """The directory `/proc/PID/net` of the sandbox's process (O_PATH).
+
+    Unlike a socket it keeps no namespace alive, and shows that of the process at the time of a
+    look: nothing once the process has ended, another one should it have moved itself.
+    """
+
+
+NETLINK_NETFILTER: Final = 12
+"""`socket` does not have it."""
+
+NETLINK_SOCK_DIAG: Final = 4
+"""The same."""
+
+NETLINK_PROTOCOLS: Final = {
+    SocketKind.NETFILTER: NETLINK_NETFILTER,
+    SocketKind.ROUTE: socket.NETLINK_ROUTE,
+    SocketKind.SOCK_DIAG: NETLINK_SOCK_DIAG,
+    SocketKind.CONNTRACK: NETLINK_NETFILTER,
+}
+"""Of the kinds that are sockets."""
+
+
+class RunSteps(msgspec.Struct, frozen=True, tag=True):
     """Enter the sandbox's network namespace, take the steps, leave."""
 
     sandbox: Sandbox
     steps: tuple[Step, ...]
 
 
+class OpenSockets(msgspec.Struct, frozen=True, tag=True):
+    """Enter the sandbox's network namespace, open a descriptor of each kind, leave."""
+
+    sandbox: Sandbox
+    kinds: tuple[SocketKind, ...]
+
+
+class ListProcesses(msgspec.Struct, frozen=True, tag=True):
+    """List the processes of all pods of the node."""
+
+
+class ReadProcess(msgspec.Struct, frozen=True, tag=True):
+    """Read one process: whose it is, and where."""
+
+    pid: int
+
+
+class IdentifyNetns(msgspec.Struct, frozen=True, tag=True):
+    """Identify the network namespace that a runtime keeps under a path."""
+
+    path: str
+
+
+Request = RunSteps | OpenSockets | ListProcesses | ReadProcess | IdentifyNetns
+
+
 class Refusal(StrEnum):
     """Why the broker did not enter a namespace, or gave up there."""
 
     SANDBOX_GONE = "SandboxGone"
-    """The process has ended: find the sandbox again."""
+    """The process has ended, or the path leads nowhere: find the sandbox again."""
     SANDBOX_CHANGED = "SandboxChanged"
-    """The PID belongs to another process, pod or namespace now: find the sandbox again."""
+    """The PID or the path leads to another process, pod or namespace now: find it again."""
     HOST_NETWORK = "HostNetwork"
     """The namespace is the host's."""
     ADDRESS_MISSING = "AddressMissing"
@@ -123,32 +213,85 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
-    """One result a step, in the order of the request."""
+    """One result a step, in the order of the request; fewer after one that had to succeed."""
 
     results: tuple[StepResult, ...]
 
 
-Reply = Done | Refused
+class Opened(msgspec.Struct, frozen=True, tag=True):
+    """The descriptors come with this message, in the order of the request.
+
+    `own_user_namespace`: the network namespace belongs to a user namespace other than the node's.
+    """
+
+    own_user_namespace: bool
+
+
+class Processes(msgspec.Struct, frozen=True, tag=True):
+    """Live processes of pods; none if the one that was asked for is gone or no pod's."""
+
+    processes: tuple[Process, ...]
+
+
+class Identified(msgspec.Struct, frozen=True, tag=True):
+    """A network namespace, None if there is none under the path."""
+
+    netns: NetnsIdentity | None
+
+
+Reply = Done | Opened | Processes | Identified | Refused
+
+
+class FrameError(Exception):
+    """What came is no message of this protocol: the stream can't be used any further."""
 
 
 def frame(message: Request | Reply) -> bytes:
-    """Encode a message for the stream."""
+    """Encode a message for the stream.
+
+    Raises:
+        FrameError: it is too long.
+    """
     body = msgspec.msgpack.encode(message)
+    if len(body) > MAX_FRAME:
+        raise FrameError(f"a message of {len(body)} bytes is longer than {MAX_FRAME}")
     return _LENGTH.pack(len(body)) + body
 
 
 def body_length(header: bytes) -> int:
-    """Read the length of the message that follows, in bytes."""
+    """Read the length of the message that follows, in bytes.
+
+    Raises:
+        FrameError: it is too long to be one.
+    """
     (length,) = _LENGTH.unpack(header)
+    if length > MAX_FRAME:
+        raise FrameError(f"a message of {length} bytes is longer than {MAX_FRAME}")
     return int(length)
 
 
 def decode_request(body: bytes) -> Request:
-    """Read a request."""
-    return msgspec.msgpack.decode(body, type=Request)
+    """Read a request.
+
+    Raises:
+        FrameError: it is none.
+    """
+    decoder: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+    return _decode(decoder, body)
 
 
 def decode_reply(body: bytes) -> Reply:
-    """Read a reply."""
+    """Read a reply.
+
+    Raises:
+        FrameError: it is none.
+    """
     decoder: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
-    return decoder.decode(body)
+    return _decode(decoder, body)
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[M], body: bytes) -> M:
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise FrameError(f"not a message: {error}") from error

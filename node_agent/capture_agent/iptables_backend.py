@@ -86,8 +86,9 @@ class IptablesBackend:
 
     async def apply(self, sandbox: Sandbox, family: Family, view: NatView, plan: Plan) -> None:
         """Write a plan with the tools of the variant that its view came from."""
-        for step in _write_steps(family, view.variant, plan):
-            _check(step, result_of(await self.broker.run(sandbox, step), Executed))
+        steps = _write_steps(family, view.variant, plan)
+        for step, result in zip(steps, await self.broker.run(sandbox, *steps), strict=False):
+            _check(step, result_of((result,), Executed))
 
     def is_unchanged(self, sandbox: Sandbox) -> bool:
         """Tell nothing: the tools have to be asked."""
@@ -99,16 +100,20 @@ def _write_steps(family: Family, variant: str, plan: Plan) -> list[Execute]:
     tool = _TOOL[family]
     if variant == LEGACY:
         restore = (f"{tool}-legacy-restore", "--noflush", "-w", _LOCK_SECONDS)
-        return [Execute(restore, restore_input(plan.commands))] if plan.commands else []
+        return [_writing(restore, restore_input(plan.commands))] if plan.commands else []
     steps = []
     if plan.create:
-        steps.append(Execute(("nft", "-f", "-"), _marking_script(family, plan.create)))
+        steps.append(_writing(("nft", "-f", "-"), _marking_script(family, plan.create)))
     if plan.commands:
         stdin = restore_input(plan.commands)
-        steps.append(Execute((f"{tool}-nft-restore", "--noflush"), stdin))
+        steps.append(_writing((f"{tool}-nft-restore", "--noflush"), stdin))
     # Fails for a base chain that somebody has put a rule into meanwhile: then it has to stay.
     steps.extend(Execute((f"{tool}-nft", "-t", "nat", "-X", name)) for name in plan.drop_if_empty)
     return steps
+
+
+def _writing(argv: tuple[str, ...], stdin: str) -> Execute:
+    return Execute(argv, stdin, must_succeed=True)
 
 
 def _marking_script(family: Family, names: tuple[str, ...]) -> str:
@@ -140,8 +145,7 @@ def _parse(saved: Executed, variant: str) -> NatTable:
 
 
 def _check(step: Execute, result: Executed) -> None:
-    is_cleanup = "-X" in step.argv
-    if result.returncode != 0 and not is_cleanup:
+    if result.returncode != 0 and step.must_succeed:
         raise BackendError("WriteFailed", f"{step.argv[0]} failed: {_last_line(result.stderr)}")
 
 

@@ -16,11 +16,12 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from capture_agent.broker_client import Broker, result_of
+from capture_agent.broker_client import Broker, BrokerLostError, result_of
 from capture_agent.broker_protocol import Listener, Listeners, ListListeners
+from capture_agent.capabilities import AGENT, keep_only
 from capture_agent.checkpoint_file import CheckpointFile
 from capture_agent.checkpoints import Checkpoint, checkpoint_of
-from capture_agent.examining import Examiner
+from capture_agent.examining import Clocks, Examiner
 from capture_agent.informers import Informer, Key
 from capture_agent.iptables_backend import IptablesBackend
 from capture_agent.journal import BOOT_ID, Journal
@@ -30,12 +31,13 @@ from capture_agent.options import parse_options
 from capture_agent.own_node_capture import decode_node_capture, node_captures_path
 from capture_agent.pod_loop import PodLoop, Timing
 from capture_agent.probes import serving_probes
-from capture_agent.processes import netns_of, pod_processes
+from capture_agent.processes import netns_of
 from capture_agent.reconciling import Reconciler
 from capture_agent.sandbox_finder import SandboxFinder
 from capture_agent.sandboxes import Sandbox
 from capture_agent.service_account import in_cluster
 from capture_agent.status_writer import StatusWriter
+from capture_agent.zygote_client import Zygote, started_zygote
 from capture_api.capture_programs import CaptureProgram
 from capture_api.names import API_VERSION, CAPTURE_PROGRAMS
 from capture_api.node_captures import AgentInfo, NetnsIdentity, NodeCapture, NodeCaptureStatus
@@ -63,8 +65,11 @@ def main() -> None:
         stream=sys.stderr,
     )
     try:
-        with _only_agent(options.state_dir):
-            asyncio.run(_run_until_terminated(options))
+        with _only_agent(options.state_dir), started_zygote(netns_of(1)) as zygote:
+            keep_only(AGENT)
+            asyncio.run(_run_until_terminated(options, zygote))
+            if zygote.is_lost:
+                sys.exit("traffic-capture-agent: its zygote has ended; start again, rules stay")
     except (StartError, NotInClusterError) as error:
         sys.exit(f"traffic-capture-agent: {error}")
 
@@ -97,18 +102,17 @@ def _is_file_of(fd: int, path: Path) -> bool:
         return False
 
 
-async def _run_until_terminated(options: argparse.Namespace) -> None:
-    task = asyncio.create_task(_run(options))
+async def _run_until_terminated(options: argparse.Namespace, zygote: Zygote) -> None:
+    task = asyncio.create_task(_run(options, zygote))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
+    with contextlib.suppress(asyncio.CancelledError), zygote.watched(task.cancel):
         await task
 
 
-async def _run(options: argparse.Namespace) -> None:
-    host = netns_of(1)
-    async with Broker(host) as broker, connected(in_cluster(os.environ)) as client:
-        await _Agent(options, host, broker, client).run()
+async def _run(options: argparse.Namespace, zygote: Zygote) -> None:
+    async with Broker(zygote) as broker, connected(in_cluster(os.environ)) as client:
+        await _Agent(options, zygote.host, broker, client).run()
 
 
 class _Agent:
@@ -143,12 +147,15 @@ class _Agent:
             params={"fieldSelector": f"metadata.name={options.node_name}"},
         )
         self._writer = StatusWriter(client, options.node_name, self._own_node_capture)
-        self._finder = SandboxFinder(pod_processes, host, time.monotonic, journal.forget_all_but)
+        self._finder = SandboxFinder(
+            broker.pod_processes, host, time.monotonic, journal.forget_all_but
+        )
         examiner = Examiner(
             reconciler=Reconciler(IptablesBackend(broker), journal, time.monotonic, _timestamp),
             finder=self._finder,
             listeners=partial(_listeners, broker),
             programs=self._programs.objects,
+            clocks=Clocks(time.monotonic, time.time, _seconds_since_boot),
         )
         self._loop = PodLoop(
             examiner.examine,
@@ -168,12 +175,13 @@ class _Agent:
         try:
             await self._run()
         finally:
-            self._clean_up()
+            with contextlib.suppress(BrokerLostError):  # then nothing is known, and all stays
+                await self._clean_up()
 
-    def _clean_up(self) -> None:
+    async def _clean_up(self) -> None:
         if not self._dispatch.synced.is_set():
             return  # nobody said that there is nothing to go on with
-        self._finder.rescan()  # forgets the sandboxes that are gone
+        await self._finder.rescan()  # forgets the sandboxes that are gone
         if self._journal.is_empty and not any(record.held_by for record in self._loop.records):
             self._file.remove()
             self._journal.remove()
@@ -255,6 +263,10 @@ class _Agent:
 
 async def _listeners(broker: Broker, sandbox: Sandbox) -> tuple[Listener, ...]:
     return result_of(await broker.run(sandbox, ListListeners()), Listeners).listeners
+
+
+def _seconds_since_boot() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _timestamp() -> str:

@@ -6,30 +6,34 @@ Goals, in order:
    itself with `unshare -n`, the sandbox may have been replaced. So: pin the process with a pidfd,
    open its namespace, then check that namespace, start time and pod are the claimed ones; if the
    process still lives after that, everything that was read was read of that very process. The open
-   descriptor, not the PID, is what gets entered.
+   descriptor, not the PID, is what gets entered. The pod's address has to be in it.
 2. Always back. The process that entered leaves again before it answers; if it can't, it dies.
+
+A namespace that its runtime keeps under a path has no process to check: there the identity and the
+pod's address have to do.
 
 `setns` moves one thread. The broker has one, and it is this one: `/proc/thread-self/ns/net` tells.
 """
 
 import contextlib
-import ctypes
 import os
 import select
+import socket
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 from typing import BinaryIO
 
+from capture_agent.broker_netlink import addresses
 from capture_agent.broker_protocol import Refusal
+from capture_agent.linux_calls import CLONE_NEWNET, owning_user_namespace, setns
+from capture_agent.netns_paths import opened_netns
 from capture_agent.processes import PROC, netns_identity, read_process
 from capture_agent.sandboxes import Sandbox
 from capture_api.node_captures import NetnsIdentity
 
-_CLONE_NEWNET = 0x40000000
-_OWN_NETNS = Path("/proc/thread-self/ns/net")
+_OWN_NETNS = "/proc/thread-self/ns/net"
+_OWN_USER_NAMESPACE = "/proc/thread-self/ns/user"
 _EXIT_LOST = 70  # EX_SOFTWARE: the agent starts another broker
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class RefusedError(Exception):
@@ -40,26 +44,71 @@ class RefusedError(Exception):
         self.refusal = refusal
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A namespace that was entered.
+
+    `user_namespace` is the descriptor of the user namespace that owns it, None if that is ours.
+    `process` has the pidfd that pins the sandbox's process, None without a process.
+    """
+
+    sandbox: Sandbox
+    process: int | None
+    user_namespace: int | None
+
+    def open_proc_net(self) -> int:
+        """Open `/proc/PID/net` of the sandbox's process; the caller's descriptor.
+
+        Raises:
+            RefusedError: it has ended, or there is none.
+        """
+        if self.process is None:
+            raise RefusedError(
+                Refusal.STEP_FAILED, f"{self.sandbox.path} has no process, so no /proc/PID/net"
+            )
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+        directory = os.open(f"{PROC}/{self.sandbox.pid}/net", flags)
+        if _has_ended(self.process):
+            os.close(directory)
+            raise _gone(self.sandbox)
+        return directory
+
+
 @contextlib.contextmanager
-def entered(sandbox: Sandbox, host: NetnsIdentity) -> Iterator[None]:
+def entered(sandbox: Sandbox, host: NetnsIdentity) -> Iterator[Entry]:
     """Run the body in the sandbox's network namespace, never in `host`, the node's own.
 
     Raises:
         RefusedError: the sandbox is not what it is claimed to be; the body did not run.
     """
-    with _OWN_NETNS.open("rb") as home, _verified_netns(sandbox, host) as netns:
-        _setns(netns)
+    verified = _verified_path if sandbox.path is not None else _verified_process
+    with (
+        open(_OWN_NETNS, "rb", buffering=0) as home,  # noqa: PTH123 - no pathlib at every entry
+        verified(sandbox, host) as (netns, process),
+        _foreign_owner(netns) as user_namespace,
+    ):
+        setns(netns, CLONE_NEWNET)
         try:
-            yield
+            _check_addresses(sandbox)
+            yield Entry(sandbox, process, user_namespace)
         finally:
             _return(home.fileno())
 
 
 @contextlib.contextmanager
-def _verified_netns(sandbox: Sandbox, host: NetnsIdentity) -> Iterator[int]:
+def _verified_process(sandbox: Sandbox, host: NetnsIdentity) -> Iterator[tuple[int, int | None]]:
     with _pinned(sandbox) as pidfd, _netns_of(sandbox, pidfd) as netns:
         _verify(sandbox, host, netns.fileno(), pidfd)
-        yield netns.fileno()
+        yield netns.fileno(), pidfd
+
+
+@contextlib.contextmanager
+def _verified_path(sandbox: Sandbox, host: NetnsIdentity) -> Iterator[tuple[int, int | None]]:
+    with opened_netns(sandbox.path or "", sandbox.netns) as netns:
+        if netns is None:
+            raise RefusedError(Refusal.SANDBOX_GONE, f"{sandbox.path!a} is no network namespace")
+        _check_identity(f"{sandbox.path!a}", sandbox, host, netns_identity(os.fstat(netns)))
+        yield netns, None
 
 
 @contextlib.contextmanager
@@ -76,7 +125,7 @@ def _pinned(sandbox: Sandbox) -> Iterator[int]:
 
 def _netns_of(sandbox: Sandbox, pidfd: int) -> BinaryIO:
     try:
-        return (PROC / str(sandbox.pid) / "ns" / "net").open("rb")
+        return open(f"{PROC}/{sandbox.pid}/ns/net", "rb", buffering=0)  # noqa: PTH123
     except OSError as error:
         # ENOENT, ESRCH or EACCES, depending on how far its end has come.
         if _has_ended(pidfd):
@@ -93,14 +142,47 @@ def _verify(sandbox: Sandbox, host: NetnsIdentity, netns: int, pidfd: int) -> No
         raise RefusedError(
             Refusal.SANDBOX_CHANGED, f"process {sandbox.pid} is not the one that was found"
         )
+    _check_identity(f"process {sandbox.pid}", sandbox, host, identity)
+
+
+def _check_identity(
+    what: str, sandbox: Sandbox, host: NetnsIdentity, identity: NetnsIdentity
+) -> None:
     if identity != sandbox.netns:
         raise RefusedError(
-            Refusal.SANDBOX_CHANGED, f"process {sandbox.pid} is in another network namespace now"
+            Refusal.SANDBOX_CHANGED, f"{what} leads to another network namespace now"
         )
     if identity == host:
+        raise RefusedError(Refusal.HOST_NETWORK, f"{what} leads to the host's network namespace")
+
+
+def _check_addresses(sandbox: Sandbox) -> None:
+    if sandbox.addresses_unknown and sandbox.path is None:
+        return
+    if addresses().isdisjoint(filter(None, map(_packed, sandbox.pod_ips))):
         raise RefusedError(
-            Refusal.HOST_NETWORK, f"process {sandbox.pid} is in the host's network namespace"
+            Refusal.ADDRESS_MISSING,
+            f"none of the pod's addresses ({', '.join(sandbox.pod_ips) or 'none known'}) is in its "
+            "network namespace",
         )
+
+
+def _packed(address: str) -> bytes | None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        return socket.inet_pton(family, address)
+    except OSError:
+        return None
+
+
+@contextlib.contextmanager
+def _foreign_owner(netns: int) -> Iterator[int | None]:
+    owner = owning_user_namespace(netns)
+    try:
+        is_ours = os.path.samestat(os.fstat(owner), os.stat(_OWN_USER_NAMESPACE))  # noqa: PTH116
+        yield None if is_ours else owner
+    finally:
+        os.close(owner)
 
 
 def _gone(sandbox: Sandbox) -> RefusedError:
@@ -113,15 +195,9 @@ def _has_ended(pidfd: int) -> bool:
     return bool(poll.poll(0))
 
 
-def _setns(netns: int) -> None:
-    if _libc.setns(netns, _CLONE_NEWNET) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"setns: {os.strerror(number)}")
-
-
 def _return(home: int) -> None:
     try:
-        _setns(home)
+        setns(home, CLONE_NEWNET)
         if not os.path.samestat(os.stat(_OWN_NETNS), os.fstat(home)):  # noqa: PTH116 - nsfs
             os._exit(_EXIT_LOST)
     except OSError:

@@ -39,12 +39,12 @@ def pod_processes(proc: Path = PROC) -> Iterator[Process]:
 def read_process(pid: int, proc: Path = PROC) -> Process | None:
     """Read one process; None if it is gone, is a zombie's shell, or belongs to no pod."""
     try:
-        uid = pod_uid(_read(proc / str(pid) / "cgroup"))
+        uid = pod_uid(_read(f"{proc}/{pid}/cgroup"))
         if uid is None:
             return None
         return Process(
             pid=pid,
-            start_time=_start_time(_read(proc / str(pid) / "stat")),
+            start_time=_start_time(_read(f"{proc}/{pid}/stat")),
             pod_uid=uid,
             netns=netns_of(pid, proc),
         )
@@ -59,7 +59,7 @@ def netns_of(pid: int, proc: Path = PROC) -> NetnsIdentity:
     Raises:
         FileNotFoundError: the process is gone, or dead and not yet waited for.
     """
-    return netns_identity(os.stat(proc / str(pid) / "ns" / "net"))  # noqa: PTH116 - follows nsfs
+    return netns_identity(os.stat(f"{proc}/{pid}/ns/net"))  # noqa: PTH116 - follows nsfs
 
 
 def netns_identity(stat: os.stat_result) -> NetnsIdentity:
@@ -67,8 +67,10 @@ def netns_identity(stat: os.stat_result) -> NetnsIdentity:
     return NetnsIdentity(device=stat.st_dev, inode=stat.st_ino)
 
 
-def _read(path: Path) -> str:
-    return path.read_text(encoding="ascii", errors="replace")
+def _read(path: str) -> str:
+    # Unbuffered and without pathlib: a node has thousands of processes.
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+        return (file.read() or b"").decode("ascii", "replace")
 
 
 def _start_time(stat: str) -> int:

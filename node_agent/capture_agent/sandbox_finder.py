@@ -1,7 +1,7 @@
 """Finds sandboxes by scanning /proc, once for all pods that are looked for at the same moment."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from msgspec.structs import replace
 
@@ -16,14 +16,13 @@ SCAN_LIFETIME = 0.1
 class SandboxFinder:
     """Remembers where pods' sandboxes are, and scans when it does not know.
 
-    `scan` lists the node's pod processes; it runs in a thread, since it only reads. `host`
-    identifies the node's own network namespace. `scanned` is told the keys of all sandboxes that
-    a scan has seen.
+    `scan` lists the node's pod processes. `host` identifies the node's own network namespace.
+    `scanned` is told the keys of all sandboxes that a scan has seen.
     """
 
     def __init__(
         self,
-        scan: Callable[[], Iterable[Process]],
+        scan: Callable[[], Awaitable[Iterable[Process]]],
         host: NetnsIdentity,
         monotonic: Callable[[], float],
         scanned: Callable[[frozenset[str]], None],
@@ -34,6 +33,7 @@ class SandboxFinder:
         self._scanned = scanned
         self._found: dict[str, Sandbox] = {}
         self._scanned_at = float("-inf")
+        self._turn = asyncio.Lock()
 
     async def find(self, pod: DispatchedPod) -> Sandbox | None:
         """Find a pod's sandbox; None if none of its processes is there (yet, or any more)."""
@@ -47,15 +47,16 @@ class SandboxFinder:
         """Look for this pod again next time: its sandbox turned out to be gone or another one."""
         self._found.pop(pod_uid, None)
 
-    def rescan(self) -> None:
-        """Scan now, and wait for it: for the end, when there is nothing else to do."""
-        self._take(list(self._scan()))
+    async def rescan(self) -> None:
+        """Scan now, whatever is known."""
+        self._take(await self._scan())
 
     async def _rescan(self) -> None:
-        if self._monotonic() - self._scanned_at >= SCAN_LIFETIME:
-            self._take(await asyncio.to_thread(lambda: list(self._scan())))
+        async with self._turn:  # whoever waits is answered by the same scan
+            if self._monotonic() - self._scanned_at >= SCAN_LIFETIME:
+                await self.rescan()
 
-    def _take(self, processes: list[Process]) -> None:
+    def _take(self, processes: Iterable[Process]) -> None:
         self._found = find_sandboxes(processes, self._host)
         self._scanned_at = self._monotonic()
         self._scanned(frozenset(found.key for found in self._found.values()))

@@ -22,9 +22,17 @@ from capture_api.node_captures import NetnsIdentity
 
 
 class Sandbox(msgspec.Struct, frozen=True):
-    """A pod's network namespace and the process that leads to it.
+    """A pod's network namespace and the process, or else the path, that leads to it.
 
     State of a pod is keyed by `key`: the same pod UID can get a new sandbox.
+
+    One of the pod's addresses has to be in the namespace. `addresses_unknown` waives that for a pod
+    that starts: the runtime told of the process, before any container, so nothing of the pod can
+    have moved or been started elsewhere, and PID, start time, cgroup and namespace are checked all
+    the same. It is for that moment alone, and for no sandbox with a path.
+
+    `path` (`/run/netns/NAME` or `/var/run/netns/NAME`) is for runtimes that keep a namespace
+    without a process in it (CRI-O's `drop_infra_ctr`); `pid` and `start_time` are 0 then.
     """
 
     pod_uid: str
@@ -32,6 +40,8 @@ class Sandbox(msgspec.Struct, frozen=True):
     start_time: int
     netns: NetnsIdentity
     pod_ips: tuple[str, ...] = ()
+    addresses_unknown: bool = False
+    path: str | None = None
 
     @property
     def key(self) -> str:

@@ -12,6 +12,7 @@ from capture_agent.iptables_backend import IptablesBackend
 from capture_agent.journal import Journal
 from capture_agent.processes import netns_of
 from capture_agent.reconciling import Reconciler
+from capture_agent.zygote_client import Zygote, started_zygote
 from capture_api.node_captures import NetnsIdentity
 from kernel.pods import Pod, started_pod
 
@@ -54,9 +55,16 @@ def other_pod() -> Iterator[Pod]:
 
 
 @pytest.fixture
-async def broker(host: NetnsIdentity) -> AsyncIterator[Broker]:
+def zygote(host: NetnsIdentity) -> Iterator[Zygote]:
+    """What brokers are forked from."""
+    with started_zygote(host) as zygote:
+        yield zygote
+
+
+@pytest.fixture
+async def broker(zygote: Zygote) -> AsyncIterator[Broker]:
     """A broker that is started by its first request."""
-    async with Broker(host) as broker:
+    async with Broker(zygote) as broker:
         yield broker
 
 

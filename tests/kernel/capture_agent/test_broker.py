@@ -1,6 +1,7 @@
 """The broker can be killed, stopped and abandoned; the agent goes on, and leaves no process."""
 
 import asyncio
+import contextlib
 import os
 import select
 import signal
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from capture_agent.broker_client import Broker, BrokerLostError, SandboxRefusedError, result_of
@@ -21,7 +23,7 @@ from capture_agent.broker_protocol import (
     Refusal,
 )
 from capture_agent.processes import netns_of
-from capture_api.node_captures import NetnsIdentity
+from capture_agent.zygote_client import Zygote
 from kernel.pods import Pod
 
 TRUE = Execute(("true",))
@@ -29,8 +31,8 @@ TRUE = Execute(("true",))
 
 def pid_of(broker: Broker) -> int:
     """PID of the running broker."""
-    assert broker._process is not None
-    return broker._process.pid
+    assert broker.pid is not None
+    return broker.pid
 
 
 @pytest.fixture
@@ -49,6 +51,21 @@ async def in_step(fifo: Path) -> int:
 def signalling(fifo: Path) -> Execute:
     """Run a program that says its PID and then waits for ever."""
     return Execute(("sh", "-c", f"echo $$ > {fifo}; exec tail -f /dev/null"), timeout=60)
+
+
+@contextlib.contextmanager
+def pinned(*pids: int) -> Iterator[list[int]]:
+    """Hold pidfds of processes."""
+    pidfds = [os.pidfd_open(pid) for pid in pids]
+    yield pidfds
+    for pidfd in pidfds:
+        os.close(pidfd)
+
+
+def wait_until_ended(pidfds: list[int]) -> None:
+    """Wait until every one of these processes has ended."""
+    for pidfd in pidfds:
+        assert select.select([pidfd], [], [], 10)[0], "a process still runs"
 
 
 def is_gone(pid: int) -> bool:
@@ -77,16 +94,16 @@ async def test_a_broker_killed_in_a_request_is_lost_and_replaced(
 async def test_a_broker_killed_between_requests_is_not_noticed(broker: Broker, pod: Pod) -> None:
     """The next request finds another one."""
     await broker.run(pod.sandbox(), TRUE)
-    assert broker._process is not None
-    os.kill(pid_of(broker), signal.SIGKILL)
-    await broker._process.wait()
+    with pinned(pid_of(broker)) as killed:
+        os.kill(pid_of(broker), signal.SIGKILL)
+        wait_until_ended(killed)
     await broker.run(pod.sandbox(), TRUE)
     assert broker.starts == 2
 
 
-async def test_a_broker_that_hangs_is_replaced(host: NetnsIdentity, pod: Pod) -> None:
+async def test_a_broker_that_hangs_is_replaced(zygote: Zygote, pod: Pod) -> None:
     """Stopped in the middle of whatever."""
-    async with Broker(host) as broker:
+    async with Broker(zygote) as broker:
         await broker.run(pod.sandbox(), TRUE)
         stopped = pid_of(broker)
         os.kill(stopped, signal.SIGSTOP)
@@ -100,10 +117,10 @@ async def test_a_broker_that_hangs_is_replaced(host: NetnsIdentity, pod: Pod) ->
 
 
 async def test_a_step_gets_its_time_though_the_broker_may_not_hang(
-    host: NetnsIdentity, pod: Pod
+    zygote: Zygote, pod: Pod
 ) -> None:
     """The limit of a request is that of its steps and some more."""
-    async with Broker(host) as broker:
+    async with Broker(zygote) as broker:
         await broker.run(pod.sandbox(), TRUE)
         broker._hang_seconds = 0.5
         await broker.run(pod.sandbox(), Execute(("sleep", "0.6"), timeout=30))
@@ -210,10 +227,10 @@ async def test_listeners_of_the_pod_are_listed(broker: Broker, pod: Pod) -> None
     assert found == {("127.0.0.1", 15001), ("::", 15006)}
 
 
-async def test_the_broker_ends_with_the_agents_block(host: NetnsIdentity, pod: Pod) -> None:
+async def test_the_broker_ends_with_the_agents_block(zygote: Zygote, pod: Pod) -> None:
     """Also a stopped one."""
     for number in (None, signal.SIGSTOP):
-        async with Broker(host) as broker:
+        async with Broker(zygote) as broker:
             await broker.run(pod.sandbox(), TRUE)
             pid = pid_of(broker)
             if number is not None:
@@ -221,34 +238,30 @@ async def test_the_broker_ends_with_the_agents_block(host: NetnsIdentity, pod: P
         assert is_gone(pid)
 
 
-def test_a_killed_agent_leaves_no_broker(pod: Pod) -> None:
-    """The end of its stream is the end of the broker."""
+def test_a_killed_agent_leaves_no_process(pod: Pod, fifo: Path) -> None:
+    """Neither zygote nor broker nor what it runs: the kernel ends them with their parents."""
     sandbox, host = pod.sandbox(), netns_of(os.getpid())
     agent = f"""
 import asyncio, msgspec
 from capture_agent.broker_client import Broker
 from capture_agent.broker_protocol import Execute
 from capture_agent.sandboxes import Sandbox
+from capture_agent.zygote_client import started_zygote
 from capture_api.node_captures import NetnsIdentity
 
-async def main():
-    broker = Broker(NetnsIdentity(device={host.device}, inode={host.inode}))
-    sandbox = msgspec.convert({{
-        "pod_uid": {sandbox.pod_uid!r}, "pid": {sandbox.pid}, "start_time": {sandbox.start_time},
-        "netns": {{"device": {sandbox.netns.device}, "inode": {sandbox.netns.inode}}},
-        "pod_ips": {sandbox.pod_ips!r},
-    }}, Sandbox)
+async def main(zygote):
+    broker = Broker(zygote)
+    sandbox = msgspec.json.decode({msgspec.json.encode(sandbox)!r}, type=Sandbox)
     await broker.run(sandbox, Execute(("true",)))
-    print(broker._process.pid, flush=True)
-    await asyncio.Event().wait()
+    print(zygote.process.pid, broker.pid, flush=True)
+    await broker.run(sandbox, Execute(("sh", "-c", "echo $$ > {fifo}; exec tail -f /dev/null")))
 
-asyncio.run(main())
+with started_zygote(NetnsIdentity(device={host.device}, inode={host.inode})) as zygote:
+    asyncio.run(main(zygote))
 """
     with subprocess.Popen([sys.executable, "-c", agent], stdout=subprocess.PIPE) as process:
         assert process.stdout
-        broker = os.pidfd_open(int(process.stdout.readline()))
-        process.kill()
-    poll = select.poll()
-    poll.register(broker, select.POLLIN)
-    assert poll.poll(10_000), "the broker still runs"
-    os.close(broker)
+        zygote, broker = map(int, process.stdout.readline().split())
+        with pinned(zygote, broker, int(fifo.read_text())) as left:
+            process.kill()
+            wait_until_ended(left)

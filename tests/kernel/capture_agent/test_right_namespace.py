@@ -29,8 +29,8 @@ async def refused(broker: Broker, sandbox: Sandbox) -> Refusal:
     """Ask for a write where none may happen; the broker must be at home afterwards."""
     with pytest.raises(SandboxRefusedError) as raised:
         await broker.run(sandbox, WRITE)
-    assert broker._process is not None
-    assert netns_of(broker._process.pid) == netns_of(os.getpid())
+    assert broker.pid is not None
+    assert netns_of(broker.pid) == netns_of(os.getpid())
     return raised.value.refusal
 
 
@@ -43,8 +43,8 @@ async def test_a_true_claim_is_entered(broker: Broker, pod: Pod) -> None:
     """And only there something is written: the other tests would notice it here."""
     await broker.run(pod.sandbox(), WRITE)
     assert "WRITTEN" in rules(pod)
-    assert broker._process is not None
-    assert netns_of(broker._process.pid) == netns_of(os.getpid())
+    assert broker.pid is not None
+    assert netns_of(broker.pid) == netns_of(os.getpid())
 
 
 async def test_a_process_that_ended_leads_nowhere(broker: Broker) -> None:
@@ -148,7 +148,7 @@ async def test_a_forged_mirror_leads_to_nobody_elses_pod(
         pod_ips=("10.0.0.1",),
         static_pod_uid=other_pod.uid,
     )
-    finder = SandboxFinder(pod_processes, host, time.monotonic, lambda _: None)
+    finder = SandboxFinder(broker.pod_processes, host, time.monotonic, lambda _: None)
     sandbox = await finder.find(mirror)
     assert sandbox is not None
     assert sandbox.netns == other_pod.sandbox().netns
@@ -239,8 +239,8 @@ async def test_the_broker_keeps_nothing_open(broker: Broker, pod: Pod) -> None:
     """Neither a descriptor nor a thread, however many requests there were, refused ones too."""
     sandbox = pod.sandbox()
     await broker.run(sandbox, WRITE)
-    assert broker._process is not None
-    proc = Path(f"/proc/{broker._process.pid}")
+    assert broker.pid is not None
+    proc = Path(f"/proc/{broker.pid}")
     before = sorted(fd.name for fd in (proc / "fd").iterdir())
     for _ in range(20):
         await broker.run(sandbox, ListListeners())

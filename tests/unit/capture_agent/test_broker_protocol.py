@@ -1,34 +1,51 @@
 """Messages to and from the broker survive the stream."""
 
+import contextlib
 import socket
+import struct
 import threading
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from capture_agent.broker import serve
 from capture_agent.broker_protocol import (
     LENGTH_SIZE,
+    MAX_FRAME,
     Chain,
     Chains,
+    Connect,
+    Connected,
     Done,
     Execute,
     Executed,
+    FrameError,
+    Identified,
+    IdentifyNetns,
     LegacyTables,
     ListChains,
     Listener,
     Listeners,
     ListLegacyTables,
     ListListeners,
+    ListProcesses,
+    Opened,
+    OpenSockets,
+    Processes,
+    ReadProcess,
     Refusal,
     Refused,
     Reply,
     Request,
+    RunSteps,
+    SocketKind,
     body_length,
     decode_reply,
     decode_request,
     frame,
 )
+from capture_agent.processes import Process
 from capture_agent.sandboxes import Sandbox
 from capture_api.node_captures import NetnsIdentity
 from unit.capture_agent.captures import SANDBOX
@@ -41,22 +58,37 @@ sandboxes = st.builds(
     start_time=numbers,
     netns=st.builds(NetnsIdentity, device=numbers, inode=numbers),
     pod_ips=st.lists(st.text(), max_size=2).map(tuple),
+    addresses_unknown=st.booleans(),
+    path=st.none() | st.text(),
 )
 steps = st.one_of(
     st.builds(Execute, argv=st.lists(st.text(), max_size=3).map(tuple), stdin=st.text()),
     st.builds(ListChains, family=numbers),
     st.builds(ListLegacyTables, family=numbers),
     st.builds(ListListeners),
+    st.builds(Connect, st.text(), numbers, st.floats(0, 9)),
 )
-requests = st.builds(Request, sandbox=sandboxes, steps=st.lists(steps, max_size=4).map(tuple))
+requests = st.one_of(
+    st.builds(RunSteps, sandbox=sandboxes, steps=st.lists(steps, max_size=4).map(tuple)),
+    st.builds(OpenSockets, sandboxes, st.lists(st.sampled_from(SocketKind), max_size=4).map(tuple)),
+    st.builds(ListProcesses),
+    st.builds(ReadProcess, pid=numbers),
+    st.builds(IdentifyNetns, path=st.text()),
+)
 results = st.one_of(
     st.builds(Executed, returncode=numbers, stdout=st.text(), stderr=st.text()),
     st.builds(Chains, st.lists(st.builds(Chain, st.text(), st.text()), max_size=2).map(tuple)),
     st.builds(LegacyTables, st.lists(st.text(), max_size=2).map(tuple)),
     st.builds(Listeners, st.lists(st.builds(Listener, st.text(), numbers), max_size=2).map(tuple)),
+    st.builds(Connected, st.text()),
 )
+identities = st.builds(NetnsIdentity, device=numbers, inode=numbers)
+processes = st.builds(Process, pid=numbers, start_time=numbers, pod_uid=st.text(), netns=identities)
 replies = st.one_of(
     st.builds(Done, st.lists(results, max_size=4).map(tuple)),
+    st.builds(Opened, st.booleans()),
+    st.builds(Processes, st.lists(processes, max_size=2).map(tuple)),
+    st.builds(Identified, st.none() | identities),
     st.builds(Refused, st.sampled_from(Refusal), st.text()),
 )
 
@@ -75,6 +107,21 @@ def test_a_reply_survives_the_stream(reply: Reply) -> None:
     assert decode_reply(frame(reply)[LENGTH_SIZE:]) == reply
 
 
+@given(st.binary(max_size=64))
+def test_what_is_no_message_is_refused(body: bytes) -> None:
+    """Whatever it is: nothing else is raised, and nothing else comes out."""
+    for decode in (decode_request, decode_reply):
+        with contextlib.suppress(FrameError):
+            assert frame(decode(body))
+
+
+def test_a_message_that_claims_to_be_endless_is_refused() -> None:
+    """Before a byte of it is waited for."""
+    assert body_length(struct.pack(">I", MAX_FRAME)) == MAX_FRAME
+    with pytest.raises(FrameError, match="longer than"):
+        body_length(struct.pack(">I", MAX_FRAME + 1))
+
+
 def _receive(stream: socket.socket) -> Reply:
     with stream.makefile("rb") as file:
         return decode_reply(file.read(body_length(file.read(LENGTH_SIZE))))
@@ -84,7 +131,7 @@ def test_a_request_in_pieces_larger_than_any_buffer_is_answered() -> None:
     """And the broker ends when the stream does, in the middle of a request or not."""
     ours, brokers = socket.socketpair()
     gone = Sandbox(pod_uid="x", pid=2**22 + 1, start_time=1, netns=SANDBOX.netns)
-    large = frame(Request(gone, (Execute(("true",), "x" * 4_000_000),)))
+    large = frame(RunSteps(gone, (Execute(("true",), "x" * 4_000_000),)))
     broker = threading.Thread(target=serve, args=(brokers, SANDBOX.netns))
     with ours, brokers:
         broker.start()

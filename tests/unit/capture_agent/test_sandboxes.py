@@ -65,7 +65,7 @@ class Node:
         self.now = 0.0
         self.finder = SandboxFinder(self.scan, HOST, lambda: self.now, self.remember)
 
-    def scan(self) -> Iterable[Process]:
+    async def scan(self) -> Iterable[Process]:
         """List the processes."""
         self.scans += 1
         return list(self.processes)
