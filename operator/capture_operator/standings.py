@@ -95,6 +95,8 @@ def _reported(view: CaptureView, pod: Pod, ref: ProgramRef) -> PodStanding:
     if _dispatched(view, pod) != ref:
         return PodStanding(pod, Standing.PENDING, "Dispatching")
     evidence = _evidence(view, pod)
+    if evidence is not None and _lags(evidence, ref):
+        return PodStanding(pod, Standing.PENDING, evidence.reason, evidence.message)
     if evidence is None or not _answers(evidence, ref):
         return PodStanding(pod, Standing.PENDING, "NotReported", "no evidence from the node yet")
     standing = _STANDINGS[evidence.state]
@@ -123,6 +125,12 @@ def _answers(evidence: PodEvidence, ref: ProgramRef) -> bool:
     if evidence.capture_uid not in {"", ref.capture_uid}:
         return False
     return not evidence.generation or evidence.generation >= ref.generation
+
+
+def _lags(evidence: PodEvidence, ref: ProgramRef) -> bool:
+    """Whether an agent keeps up an earlier program of the same capture, and says why."""
+    keeps = evidence.state is PodState.PROGRAMMED and evidence.capture_uid == ref.capture_uid
+    return keeps and evidence.hash != ref.hash and bool(evidence.reason)
 
 
 def _under_way_since(item: PodStanding) -> float | None:

@@ -265,6 +265,21 @@ def test_evidence_about_another_program_leaves_a_pod_pending(found: PodEvidence)
     assert assess(of).status.pods.pending == 1
 
 
+def test_an_agent_that_keeps_an_earlier_program_is_heard() -> None:
+    """Why it does: else nobody would learn that the agents have to be upgraded."""
+    current = ref(generation=2, program="h2")
+    kept = evidence("a", about=ref(generation=1, program="h1"), reason="AgentTooOld")
+    of = view(
+        of=capture(generation=2),
+        pods=(pod("a"),),
+        candidates=(msgspec.structs.replace(entry(), ref=current),),
+        reports=(report(pods=(dispatched("a", current),), found=(kept,)),),
+    )
+    assert condition(of, "AgentTooOld") == ("True", "AgentTooOld")
+    assert ready(of) == ("False", "Pending")
+    assert assess(of).status.pods.programmed == 0
+
+
 def test_evidence_for_a_pod_that_was_not_dispatched_does_not_count() -> None:
     """A node speaks only of what it was told to do."""
     of = view(pods=(pod("a"),), reports=(report(found=(evidence("a"),)),))
