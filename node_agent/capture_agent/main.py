@@ -21,7 +21,7 @@ from capture_agent.broker_protocol import Listener, Listeners, ListListeners
 from capture_agent.capabilities import AGENT, keep_only
 from capture_agent.checkpoint_file import CheckpointFile
 from capture_agent.checkpoints import Checkpoint, checkpoint_of
-from capture_agent.examining import Clocks, Examiner
+from capture_agent.examining import Examiner
 from capture_agent.informers import Informer, Key
 from capture_agent.iptables_backend import IptablesBackend
 from capture_agent.journal import BOOT_ID, Journal
@@ -155,7 +155,6 @@ class _Agent:
             finder=self._finder,
             listeners=partial(_listeners, broker),
             programs=self._programs.objects,
-            clocks=Clocks(time.monotonic, time.time, _seconds_since_boot),
         )
         self._loop = PodLoop(
             examiner.examine,
@@ -263,10 +262,6 @@ class _Agent:
 
 async def _listeners(broker: Broker, sandbox: Sandbox) -> tuple[Listener, ...]:
     return result_of(await broker.run(sandbox, ListListeners()), Listeners).listeners
-
-
-def _seconds_since_boot() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _timestamp() -> str:
