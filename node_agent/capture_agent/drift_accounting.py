@@ -9,6 +9,7 @@ from capture_api.captures import LastDrift
 from capture_api.node_captures import PodState
 from capture_api.programs import IpFamily
 from capture_nat.drift import Difference
+from capture_nat.families import Family
 
 MAX_MESSAGE = 256
 """Characters of a message in the status."""
@@ -22,7 +23,7 @@ def with_drift_counted(record: PodRecord, drift: tuple[Drift, ...], now: str) ->
         drift: what is different now, most important first in each family; not empty.
         now: the time of the observation, RFC 3339.
     """
-    if drift == record.counted:
+    if _without_actors(drift) == _without_actors(record.counted):
         return record
     worst = drift[0].difference
     return replace(
@@ -36,8 +37,14 @@ def with_drift_counted(record: PodRecord, drift: tuple[Drift, ...], now: str) ->
             ip_family=IpFamily[drift[0].family.name],
             expected=worst.expected,
             found=worst.found,
+            actor=drift[0].actor,
         ),
     )
+
+
+def _without_actors(drift: tuple[Drift, ...]) -> list[tuple[Family, Difference]]:
+    # Whoever changed something else meanwhile did not make this drift anew.
+    return [(each.family, each.difference) for each in drift]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ A look that fails, in whatever way, is a finding about its pod and nothing else.
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
@@ -21,14 +21,21 @@ from capture_agent.desired import (
 )
 from capture_agent.drift_accounting import failed
 from capture_agent.failures import finding_of
+from capture_agent.first_capture import Moment, with_first_capture
 from capture_agent.listening import ports_not_listening
 from capture_agent.reconciling import Reconciler
-from capture_agent.records import Finding, PodRecord
+from capture_agent.records import PROGRAMMED, Finding, PodRecord
 from capture_agent.sandbox_finder import SandboxFinder
 from capture_agent.sandboxes import Sandbox
-from capture_api.node_captures import PodState
+from capture_api.node_captures import START_REFUSED, PodState
 
 log = logging.getLogger(__name__)
+
+LISTENING_SECONDS = 15.0
+"""How long it is believed of an undisturbed pod who listens in it."""
+
+MAX_SEEN = 1024
+"""Pods whose last look is remembered: more than a node has."""
 
 _NO_ADDRESS = Finding(PodState.PENDING, "NoPodIP", "the pod has no IP address yet")
 _NOT_FOUND = Finding(
@@ -39,6 +46,24 @@ _NOT_FOUND = Finding(
 
 
 @dataclass(frozen=True, slots=True)
+class Clocks:
+    """Seconds that only grow, since the epoch, and since the node's boot."""
+
+    monotonic: Callable[[], float]
+    wall: Callable[[], float]
+    since_boot: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A look that found a pod as it should be, at a time on the monotonic clock."""
+
+    sandbox: Sandbox
+    desired: Capture
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Examiner:
     """Looks at pods; `listeners` lists the listening TCP sockets of a sandbox."""
 
@@ -46,6 +71,9 @@ class Examiner:
     finder: SandboxFinder
     listeners: Callable[[Sandbox], Awaitable[tuple[Listener, ...]]]
     programs: Programs
+    clocks: Clocks
+    _seen: dict[str, _Seen] = field(default_factory=dict)
+    """The last complete look at a pod, by its UID."""
 
     async def examine(self, record: PodRecord) -> PodRecord:
         """Bring a pod to what it is to have and record what is so now."""
@@ -65,11 +93,13 @@ class Examiner:
                 return await self._found(record, desired)
 
     async def _found(self, record: PodRecord, desired: Capture | Release) -> PodRecord:
-        if not record.pod.pod_ips:
-            return replace(record, finding=_NO_ADDRESS)
         sandbox = await self.finder.find(record.pod)
+        if sandbox is None and record.finding.reason == START_REFUSED:
+            return record  # there is no sandbox because we refused it
         if sandbox is None:
-            return replace(record, finding=_NOT_FOUND)
+            return replace(record, finding=_NOT_FOUND if record.pod.pod_ips else _NO_ADDRESS)
+        if not sandbox.pod_ips and not (sandbox.addresses_unknown and record.is_starting):
+            return replace(record, finding=_NO_ADDRESS)
         record = await self._in_sandbox(record, desired, sandbox)
         if record.finding.state in {PodState.PENDING, PodState.NOT_APPLICABLE}:
             self.finder.forget(sandbox.pod_uid)  # the broker says that it is not the sandbox
@@ -80,13 +110,31 @@ class Examiner:
     ) -> PodRecord:
         if isinstance(desired, Release):
             return await self.reconciler.release(record, sandbox)
+        if self._is_at_rest(record, desired, sandbox):
+            return record
+        before = record
         record = await self.reconciler.capture(record, desired, sandbox)
-        if record.finding.state is not PodState.PROGRAMMED:
+        now = Moment(self.clocks.wall(), self.clocks.since_boot())
+        record = with_first_capture(before, record, sandbox, now)
+        if record.finding.state is not PodState.PROGRAMMED or record.is_starting:
             return record
         if desired.behind is not None:
             behind = Finding(PodState.PROGRAMMED, desired.behind.reason, desired.behind.message)
             record = replace(record, finding=behind)
         return await self._with_listening(record, desired, sandbox)
+
+    def _is_at_rest(self, record: PodRecord, desired: Capture, sandbox: Sandbox) -> bool:
+        """Whether a pod is for certain as it was when it was found to be as it should."""
+        seen = self._seen.get(record.pod.uid)
+        return (
+            seen is not None
+            and record.finding == PROGRAMMED
+            and record.held_hash == desired.spec.hash
+            and record.held_in == sandbox.netns
+            and (seen.sandbox, seen.desired) == (sandbox, desired)
+            and self.clocks.monotonic() - seen.at < LISTENING_SECONDS
+            and self.reconciler.backend.is_unchanged(sandbox)
+        )
 
     async def _with_listening(
         self, record: PodRecord, desired: Capture, sandbox: Sandbox
@@ -95,5 +143,11 @@ class Examiner:
             listeners = await self.listeners(sandbox)
         except (SandboxRefusedError, BrokerLostError) as failure:
             return replace(record, finding=finding_of(failure))
+        self._remember(record.pod.uid, _Seen(sandbox, desired, self.clocks.monotonic()))
         silent = ports_not_listening(desired.spec.program, listeners, sandbox.pod_ips)
         return replace(record, ports_not_listening=silent)
+
+    def _remember(self, pod_uid: str, seen: _Seen) -> None:
+        if len(self._seen) >= MAX_SEEN:
+            self._seen.clear()  # of pods that are gone, mostly; the others are looked at anew
+        self._seen[pod_uid] = seen

@@ -21,7 +21,7 @@ from capture_agent.broker_protocol import Listener, Listeners, ListListeners
 from capture_agent.capabilities import AGENT, keep_only
 from capture_agent.checkpoint_file import CheckpointFile
 from capture_agent.checkpoints import Checkpoint, checkpoint_of
-from capture_agent.examining import Examiner
+from capture_agent.examining import Clocks, Examiner
 from capture_agent.informers import Informer, Key
 from capture_agent.iptables_backend import IptablesBackend
 from capture_agent.journal import BOOT_ID, Journal
@@ -147,14 +147,13 @@ class _Agent:
             params={"fieldSelector": f"metadata.name={options.node_name}"},
         )
         self._writer = StatusWriter(client, options.node_name, self._own_node_capture)
-        self._finder = SandboxFinder(
-            broker.pod_processes, host, time.monotonic, journal.forget_all_but
-        )
+        self._finder = SandboxFinder(broker, host, time.monotonic, journal.forget_all_but)
         examiner = Examiner(
             reconciler=Reconciler(IptablesBackend(broker), journal, time.monotonic, _timestamp),
             finder=self._finder,
             listeners=partial(_listeners, broker),
             programs=self._programs.objects,
+            clocks=Clocks(time.monotonic, time.time, _seconds_since_boot),
         )
         self._loop = PodLoop(
             examiner.examine,
@@ -262,6 +261,10 @@ class _Agent:
 
 async def _listeners(broker: Broker, sandbox: Sandbox) -> tuple[Listener, ...]:
     return result_of(await broker.run(sandbox, ListListeners()), Listeners).listeners
+
+
+def _seconds_since_boot() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _timestamp() -> str:

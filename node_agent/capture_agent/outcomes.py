@@ -27,6 +27,8 @@ class Outcome:
     family: Family
     is_captured: bool
     variant: str = ""
+    why: str = ""
+    """Why it is not the preferred variant."""
     is_drift: bool = False
     was_written: bool = False
     differences: tuple[Difference, ...] = ()
@@ -53,7 +55,10 @@ def concluded(
     record: PodRecord, desired: Capture, sandbox: Sandbox, outcomes: Sequence[Outcome]
 ) -> PodRecord:
     """Record what a pass came to."""
-    record = replace(record, finding=_finding(outcomes), backend=_backend(outcomes))
+    why = next((outcome.why for outcome in outcomes if outcome.is_captured and outcome.why), "")
+    record = replace(
+        record, finding=_finding(outcomes), backend=_backend(outcomes), backend_reason=why
+    )
     if any(outcome.was_written for outcome in outcomes):
         # The chains may be there, whatever became of the attempt.
         record = replace(record, held_by=desired.spec.capture_uid)

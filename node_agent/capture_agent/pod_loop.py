@@ -23,10 +23,12 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from capture_agent.checkpoints import Checkpoint, later, reported_in
+from capture_agent.drift_accounting import failed
 from capture_agent.records import PodRecord
 from capture_agent.reporting import handed_over, retire, status_of
 from capture_agent.schedule import Schedule
 from capture_api.node_captures import (
+    START_REFUSED,
     AgentInfo,
     DispatchedPod,
     NodeCapture,
@@ -142,19 +144,49 @@ class PodLoop:
             for _ in range(WORKERS):
                 workers.create_task(self._work())
 
-    async def start(self, pod: DispatchedPod) -> PodRecord | None:
-        """Examine a starting pod at once, as the dispatch has it, or else as given here.
+    def known(self, pod_uid: str) -> PodRecord | None:
+        """Tell what is known of a pod, by its UID or, for a static pod, the kubelet's."""
+        record = self._records.get(pod_uid)
+        if record is not None:
+            return record
+        known = (each for each in self._records.values() if each.pod.static_pod_uid == pod_uid)
+        return next(known, None)
+
+    def add(self, pod: DispatchedPod) -> None:
+        """Examine a pod soon that may not have been dispatched yet."""
+        if self.known(pod.uid) is None:
+            self._records[pod.uid] = PodRecord(pod=pod, is_provisional=True)
+        self.look_again(pod.uid)
+
+    async def start(self, pod: DispatchedPod, *, is_starting: bool) -> PodRecord | None:
+        """Examine a pod at once, as the dispatch has it, or else as given here.
+
+        `is_starting` says that the runtime waits with the pod's first container.
 
         Returns:
             What was found, or None if the pod left meanwhile.
         """
+        record = self.known(pod.uid) or PodRecord(pod=pod, is_provisional=True)
+        if record.is_provisional:
+            record = replace(record, pod=pod)
+        self._records[record.pod.uid] = replace(record, is_starting=is_starting)
+        await self._look(record.pod.uid)
+        return self._records.get(record.pod.uid)
+
+    def reassign(self, pod: DispatchedPod) -> None:
+        """Decide otherwise about a pod that nobody has dispatched yet."""
         record = self._records.get(pod.uid)
-        if record is None:
-            self._records[pod.uid] = PodRecord(pod=pod, is_provisional=True)
-        elif record.is_provisional:
+        if record is not None and record.is_provisional and record.pod != pod:
             self._records[pod.uid] = replace(record, pod=pod)
-        await self._look(pod.uid)
-        return self._records.get(pod.uid)
+            self._schedule.put(pod.uid, 0)
+
+    def refused(self, pod_uid: str, message: str) -> None:
+        """Record that a pod was not let start; it is tried again by the kubelet."""
+        record = self._records.get(pod_uid)
+        if record is not None:
+            finding = failed(START_REFUSED, message)
+            self._records[pod_uid] = replace(record, finding=finding)
+            self._publish()
 
     def look_again(self, pod_uid: str) -> None:
         """Examine a pod at once: something in it changed."""
@@ -194,7 +226,7 @@ class PodLoop:
             self._records[record.pod.uid] = replace(record, examined_generation=0)
 
     def _take_over(self, pod: DispatchedPod, before: int) -> None:
-        record = self._records.get(pod.uid)
+        record = self._records.get(pod.uid) or self._started_as(pod)
         if record is None:
             record = PodRecord(pod=pod, examined_generation=before)
         elif record.is_provisional:
@@ -208,6 +240,14 @@ class PodLoop:
         self._records[pod.uid] = replace(record, pod=pod, examined_generation=examined)
         self._delays.pop(pod.uid, None)
         self._schedule.put(pod.uid, 0)
+
+    def _started_as(self, pod: DispatchedPod) -> PodRecord | None:
+        """Find a static pod that was started before its mirror told which one it is."""
+        record = self._records.get(pod.static_pod_uid or "")
+        if record is not None:
+            del self._records[record.pod.uid]
+            self._schedule.drop(record.pod.uid)
+        return record
 
     def _put_back(self, examined: PodRecord, took: float) -> None:
         current = self._records.get(examined.pod.uid)
@@ -223,6 +263,7 @@ class PodLoop:
         record = replace(
             examined,
             pod=current.pod,
+            is_starting=False,
             is_provisional=current.is_provisional,
             examined_generation=generation,
         )

@@ -18,6 +18,7 @@ go); this module puts them in order around the effects, for each of the pod's ta
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from dataclasses import replace as changed
+from functools import lru_cache
 
 from msgspec.structs import replace
 
@@ -42,6 +43,8 @@ _NO_FAMILY = Finding(
     "NoAddressInFamilies",
     "the pod has no address of a family in spec.ipFamilies",
 )
+_compiled = lru_cache(maxsize=256)(compile_program)
+"""A node's pods share few programs, and each is compiled at every look."""
 NOT_SO = Obstacle("it was written, and is not so")
 
 
@@ -64,7 +67,7 @@ class Reconciler:
         if not captured:
             return replace(record, finding=_NO_FAMILY)
         try:
-            rulesets = {each: compile_program(desired.spec.program, each) for each in captured}
+            rulesets = {each: _compiled(desired.spec.program, each) for each in captured}
         except UnenforceableProgramError as failure:
             return replace(record, finding=finding_of(failure))
         tables = self._tables(record, desired, sandbox, rulesets)
@@ -122,7 +125,7 @@ class Reconciler:
         self, record: PodRecord, assessed: Iterable[tuple[PodTable, Assessment | Failure]]
     ) -> PodRecord:
         drift = tuple(
-            Drift(table.family, difference)
+            Drift(table.family, difference, found.look.view.changed_by)
             for table, found in assessed
             if isinstance(found, Assessment) and found.is_drift
             for difference in found.differences
@@ -165,7 +168,8 @@ async def _outcome(table: PodTable, found: Assessment | Failure, obstacles: _Obs
     unread = Outcome(table.family, is_captured=table.ruleset is not None)
     if not isinstance(found, Assessment):
         return changed(unread, failure=found)
-    seen = changed(unread, variant=found.look.view.variant, is_drift=found.is_drift)
+    view = found.look.view
+    seen = changed(unread, variant=view.variant, why=view.why, is_drift=found.is_drift)
     if found.plan.is_empty:
         return seen
     obstacle = obstacles.to(found)

@@ -11,17 +11,18 @@ from capture_agent.repair_backoff import RepairBackoff
 from capture_agent.sandboxes import Sandbox
 from capture_api.capture_programs import CaptureProgramSpec
 from capture_api.captures import LastDrift
-from capture_api.node_captures import DispatchedPod, NetnsIdentity, PodEvidence, PodState
+from capture_api.node_captures import Captured, DispatchedPod, NetnsIdentity, PodEvidence, PodState
 from capture_api.programs import IpFamilies, IpFamily
 from capture_nat.drift import Difference
 from capture_nat.families import Family
 
 
 class Drift(msgspec.Struct, frozen=True):
-    """A difference and the family in whose table it is."""
+    """A difference, the family in whose table it is, and who made it, if that was seen."""
 
     family: Family
     difference: Difference
+    actor: str = ""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -50,6 +51,10 @@ class PodRecord(msgspec.Struct, frozen=True):
     held_families: IpFamilies = ()
     """The families in whose tables that was so."""
     backend: str = ""
+    backend_reason: str = ""
+    captured: Captured | None = None
+    """Whether the rules were in `held_in` before the pod's first container."""
+    exposed_milliseconds: int | None = None
     ports_not_listening: tuple[int, ...] = ()
     detected: int = 0
     repaired: int = 0
@@ -57,6 +62,8 @@ class PodRecord(msgspec.Struct, frozen=True):
     """The drift that was counted last: the same drift, still there, is not a new one."""
     last_drift: LastDrift | None = None
     backoff: RepairBackoff = RepairBackoff()
+    is_starting: bool = False
+    """Whether the runtime waits with the pod's first container for us."""
     is_provisional: bool = False
     """Whether it was not dispatched yet: it is starting, and a program selects it."""
     examined_generation: int = 0
@@ -82,6 +89,8 @@ class PodRecord(msgspec.Struct, frozen=True):
             held_hash="",
             held_in=None,
             held_families=(),
+            captured=None,
+            exposed_milliseconds=None,
             counted=(),
             ports_not_listening=(),
         )
@@ -117,6 +126,9 @@ class PodRecord(msgspec.Struct, frozen=True):
             netns=self.held_in,
             ip_families=self.held_families,
             backend=self.backend,
+            backend_reason=self.backend_reason,
+            captured=self.captured,
+            exposed_milliseconds=self.exposed_milliseconds,
             ports_not_listening=self.ports_not_listening,
             drift_detected=self.detected,
             drift_repaired=self.repaired,
@@ -134,6 +146,9 @@ def record_of(reported: PodEvidence) -> PodRecord:
         held_in=reported.netns,
         held_families=reported.ip_families,
         backend=reported.backend,
+        backend_reason=reported.backend_reason,
+        captured=reported.captured,
+        exposed_milliseconds=reported.exposed_milliseconds,
         ports_not_listening=reported.ports_not_listening,
         detected=reported.drift_detected,
         repaired=reported.drift_repaired,

@@ -1,55 +1,128 @@
-"""Finds sandboxes by scanning /proc, once for all pods that are looked for at the same moment."""
+"""Finds sandboxes: where the runtime says that they are, or else by scanning /proc.
+
+A scan answers for all pods that are looked for at the same moment.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from msgspec.structs import replace
 
 from capture_agent.processes import Process
 from capture_agent.sandboxes import Sandbox, find_sandboxes
 from capture_api.node_captures import DispatchedPod, NetnsIdentity
+from capture_nri.pod_sandboxes import PodSandbox
 
 SCAN_LIFETIME = 0.1
 """Seconds for which a scan answers further questions; a node has thousands of processes."""
 
 
-class SandboxFinder:
-    """Remembers where pods' sandboxes are, and scans when it does not know.
+class Node(Protocol):
+    """What can be asked of the node's processes and network namespaces."""
 
-    `scan` lists the node's pod processes. `host` identifies the node's own network namespace.
-    `scanned` is told the keys of all sandboxes that a scan has seen.
+    async def pod_processes(self) -> tuple[Process, ...]:
+        """List the live processes of all pods."""
+
+    async def process(self, pid: int) -> Process | None:
+        """Read one process; None if it is gone or belongs to no pod."""
+
+    async def netns(self, path: str) -> NetnsIdentity | None:
+        """Identify the network namespace that a runtime keeps under a path; None without one."""
+
+
+class SandboxFinder:
+    """Remembers where pods' sandboxes are, and looks when it does not know.
+
+    `host` identifies the node's own network namespace. `scanned` is told the keys of all sandboxes
+    that a scan has seen. The asynchronous methods raise what `node` raises.
     """
 
     def __init__(
         self,
-        scan: Callable[[], Awaitable[Iterable[Process]]],
+        node: Node,
         host: NetnsIdentity,
         monotonic: Callable[[], float],
         scanned: Callable[[frozenset[str]], None],
     ) -> None:
-        self._scan = scan
+        self._node = node
         self._host = host
         self._monotonic = monotonic
         self._scanned = scanned
         self._found: dict[str, Sandbox] = {}
+        self._told: dict[str, PodSandbox] = {}
         self._scanned_at = float("-inf")
         self._turn = asyncio.Lock()
 
     async def find(self, pod: DispatchedPod) -> Sandbox | None:
-        """Find a pod's sandbox; None if none of its processes is there (yet, or any more)."""
+        """Find a pod's sandbox; None if none of its processes is there (yet, or any more).
+
+        A pod without a known address is not scanned for: nothing would tell a namespace for its.
+        """
         uid = pod.static_pod_uid or pod.uid
         if uid not in self._found:
-            await self._rescan()
+            if uid in self._told:
+                await self._identify(self._told[uid])
+            # What the runtime said may be outdated, if it does not talk to us any more.
+            if uid not in self._found and pod.pod_ips:
+                await self._rescan()
         found = self._found.get(uid)
-        return None if found is None else replace(found, pod_ips=pod.pod_ips)
+        if found is None or not pod.pod_ips:
+            return found
+        return replace(found, pod_ips=pod.pod_ips, addresses_unknown=False)
+
+    def tell(self, described: PodSandbox) -> None:
+        """Take note of a sandbox that the runtime describes: it is that of its pod from now on."""
+        self._found.pop(described.uid, None)
+        self._told[described.uid] = described
 
     def forget(self, pod_uid: str) -> None:
         """Look for this pod again next time: its sandbox turned out to be gone or another one."""
         self._found.pop(pod_uid, None)
 
+    def ended(self, pod_uid: str) -> None:
+        """Forget what the runtime said of a pod: its sandbox is gone."""
+        self._found.pop(pod_uid, None)
+        self._told.pop(pod_uid, None)
+
     async def rescan(self) -> None:
         """Scan now, whatever is known."""
-        self._take(await self._scan())
+        self._take(await self._node.pod_processes())
+
+    async def _identify(self, described: PodSandbox) -> None:
+        if described.pid:
+            found = await self._with_process(described)
+        else:
+            found = await self._with_path(described)
+        if found is not None and found.netns != self._host:
+            self._found[described.uid] = found
+
+    async def _with_process(self, described: PodSandbox) -> Sandbox | None:
+        process = await self._node.process(described.pid)
+        if process is None or process.pod_uid != described.uid:
+            return None
+        return Sandbox(
+            pod_uid=process.pod_uid,
+            pid=process.pid,
+            start_time=process.start_time,
+            netns=process.netns,
+            pod_ips=described.ips,
+            addresses_unknown=not described.ips,
+        )
+
+    async def _with_path(self, described: PodSandbox) -> Sandbox | None:
+        path = described.netns_path
+        netns = await self._node.netns(path) if path else None
+        if netns is None:
+            return None
+        return Sandbox(
+            pod_uid=described.uid,
+            pid=0,
+            start_time=0,
+            netns=netns,
+            pod_ips=described.ips,
+            path=path,
+        )
 
     async def _rescan(self) -> None:
         async with self._turn:  # whoever waits is answered by the same scan
@@ -57,6 +130,7 @@ class SandboxFinder:
                 await self.rescan()
 
     def _take(self, processes: Iterable[Process]) -> None:
-        self._found = find_sandboxes(processes, self._host)
+        told = {uid: found for uid, found in self._found.items() if uid in self._told}
+        self._found = find_sandboxes(processes, self._host) | told
         self._scanned_at = self._monotonic()
         self._scanned(frozenset(found.key for found in self._found.values()))

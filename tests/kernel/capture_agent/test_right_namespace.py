@@ -148,7 +148,7 @@ async def test_a_forged_mirror_leads_to_nobody_elses_pod(
         pod_ips=("10.0.0.1",),
         static_pod_uid=other_pod.uid,
     )
-    finder = SandboxFinder(broker.pod_processes, host, time.monotonic, lambda _: None)
+    finder = SandboxFinder(broker, host, time.monotonic, lambda _: None)
     sandbox = await finder.find(mirror)
     assert sandbox is not None
     assert sandbox.netns == other_pod.sandbox().netns

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from capture_agent.broker_client import BrokerLostError, SandboxRefusedError
 from capture_agent.broker_protocol import Listener, Refusal
 from capture_agent.desired import Programs
-from capture_agent.examining import Examiner
+from capture_agent.examining import Clocks, Examiner
 from capture_agent.fake_backend import FakeBackend
 from capture_agent.journal import Journal
 from capture_agent.nat_backends import NatView
@@ -33,6 +33,8 @@ from unit.capture_agent.captures import (
     ref,
 )
 
+WALL = 1.8e9
+UPTIME = 3600.0
 HOST = NetnsIdentity(device=4, inode=1)
 IN_POD = Process(pid=1, start_time=1, pod_uid=POD_UID, netns=SANDBOX.netns)
 MANIFEST_HASH = "0123456789abcdef" * 2
@@ -67,15 +69,24 @@ class Node:
                 lambda: self.now,
                 lambda: "now",
             ),
-            finder=SandboxFinder(self.scan, HOST, lambda: self.now, lambda _: None),
+            finder=SandboxFinder(self, HOST, lambda: self.now, lambda _: None),
             listeners=self.listeners,
             programs=programs,
+            clocks=Clocks(lambda: self.now, lambda: WALL + self.now, lambda: UPTIME + self.now),
         )
 
-    async def scan(self) -> Sequence[Process]:
+    async def pod_processes(self) -> tuple[Process, ...]:
         """List the processes of pods."""
         self.scans += 1
-        return self.processes
+        return tuple(self.processes)
+
+    async def process(self, pid: int) -> Process | None:
+        """Read one of them."""
+        return next((each for each in self.processes if each.pid == pid), None)
+
+    async def netns(self, _: str) -> NetnsIdentity | None:
+        """There is none that is kept without a process."""
+        return None
 
     async def listeners(self, _: Sandbox) -> tuple[Listener, ...]:
         """List who listens, or fail to."""

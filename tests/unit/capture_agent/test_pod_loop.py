@@ -492,7 +492,7 @@ def test_a_starting_pod_is_looked_at_before_it_is_dispatched() -> None:
 
     async def script(node: Node) -> None:
         node.loop.dispatch(node_capture(4))
-        found = await node.loop.start(pod("a"))
+        found = await node.loop.start(pod("a"), is_starting=True)
         assert found is not None
         assert (found.finding.state, found.is_provisional) == (PodState.PROGRAMMED, True)
         assert (node.status.observed_generation, len(node.status.pods)) == (4, 1)
@@ -508,7 +508,7 @@ def test_a_starting_pod_outlives_dispatches_that_do_not_list_it_yet() -> None:
     """They are older than the pod; it is kept up until its sandbox is gone."""
 
     async def script(node: Node) -> None:
-        await node.loop.start(pod("a"))
+        await node.loop.start(pod("a"), is_starting=True)
         node.loop.dispatch(node_capture(1, pod("b")))
         await asyncio.sleep(6)
         assert len(node.status.pods) == 2
@@ -525,7 +525,7 @@ def test_a_starting_pod_has_what_the_dispatch_says() -> None:
 
     async def script(node: Node) -> None:
         node.loop.dispatch(node_capture(1, pod("a", captured=False)))
-        found = await node.loop.start(pod("a"))
+        found = await node.loop.start(pod("a"), is_starting=True)
         assert found is not None
         assert found.pod.program is None
 
@@ -549,7 +549,7 @@ def test_two_looks_never_meet_in_a_pod() -> None:
         await asyncio.sleep(0.5)
         node.loop.dispatch(node_capture(2))
         node.loop.dispatch(node_capture(3, pod("a")))
-        await node.loop.start(pod("a"))
+        await node.loop.start(pod("a"), is_starting=True)
         await asyncio.sleep(1)
 
     assert play(Watched(), script).times("a") == [1, 2, 3]

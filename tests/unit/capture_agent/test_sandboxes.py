@@ -1,13 +1,13 @@
 """A pod's sandbox is where its oldest process outside of the host's network namespace is."""
 
-from collections.abc import Iterable
-
+import pytest
 from msgspec.structs import replace
 
 from capture_agent.processes import Process
 from capture_agent.sandbox_finder import SCAN_LIFETIME, SandboxFinder
 from capture_agent.sandboxes import find_sandboxes
 from capture_api.node_captures import DispatchedPod, NetnsIdentity
+from capture_nri.pod_sandboxes import PodSandbox
 
 HOST = NetnsIdentity(device=4, inode=1)
 PODS = NetnsIdentity(device=4, inode=2)
@@ -63,12 +63,21 @@ class Node:
         self.scans = 0
         self.seen: frozenset[str] = frozenset()
         self.now = 0.0
-        self.finder = SandboxFinder(self.scan, HOST, lambda: self.now, self.remember)
+        self.kept: dict[str, NetnsIdentity] = {}
+        self.finder = SandboxFinder(self, HOST, lambda: self.now, self.remember)
 
-    async def scan(self) -> Iterable[Process]:
+    async def pod_processes(self) -> tuple[Process, ...]:
         """List the processes."""
         self.scans += 1
-        return list(self.processes)
+        return tuple(self.processes)
+
+    async def process(self, pid: int) -> Process | None:
+        """Read one of them."""
+        return next((each for each in self.processes if each.pid == pid), None)
+
+    async def netns(self, path: str) -> NetnsIdentity | None:
+        """Identify a namespace that is kept under a path."""
+        return self.kept.get(path)
 
     def remember(self, keys: frozenset[str]) -> None:
         """Take the keys of all sandboxes that a scan has seen."""
@@ -130,3 +139,89 @@ async def test_a_static_pod_is_found_by_the_uid_that_the_kubelet_gave_it() -> No
     sandbox = await node.finder.find(replace(pod("a"), static_pod_uid="manifest-hash"))
     assert sandbox is not None
     assert (sandbox.pod_uid, sandbox.pod_ips) == ("manifest-hash", ("10.0.0.1",))
+
+
+def told(pid: int, uid: str = "a", path: str = "/run/netns/x", *ips: str) -> PodSandbox:
+    """Describe a sandbox as a runtime does."""
+    return PodSandbox(
+        id="s", uid=uid, namespace="demo", name=uid, labels={}, annotations={},
+        runtime_handler="", netns_path=path, pid=pid, ips=ips,
+    )  # fmt: skip
+
+
+def without_addresses(uid: str = "a") -> DispatchedPod:
+    """Dispatch a pod of which the API server has no address yet."""
+    return replace(pod(uid), pod_ips=())
+
+
+async def test_what_the_runtime_told_needs_no_scan() -> None:
+    """Its word leads to the process; start time and namespace are the process's own."""
+    node = Node()
+    node.processes = [process(7, 70, PODS)]
+    node.finder.tell(told(7, "a", "/run/netns/x", "10.0.0.9"))
+    sandbox = await node.finder.find(without_addresses())
+    assert sandbox is not None
+    assert (sandbox.pid, sandbox.start_time, sandbox.netns) == (7, 70, PODS)
+    assert (sandbox.pod_ips, sandbox.addresses_unknown) == (("10.0.0.9",), False)
+    assert node.scans == 0
+
+
+async def test_a_runtime_that_tells_no_addresses() -> None:
+    """They are unknown until the dispatch has some."""
+    node = Node()
+    node.processes = [process(7, 70, PODS)]
+    node.finder.tell(told(7))
+    starting = await node.finder.find(without_addresses())
+    assert starting is not None
+    assert (starting.pod_ips, starting.addresses_unknown) == ((), True)
+    dispatched = await node.finder.find(pod("a"))
+    assert dispatched is not None
+    assert (dispatched.pod_ips, dispatched.addresses_unknown) == (("10.0.0.1",), False)
+
+
+@pytest.mark.parametrize(
+    "there", [process(7, 70, PODS, "another"), process(7, 70, HOST), process(8, 70, PODS, "b")]
+)
+async def test_a_runtime_whose_word_leads_elsewhere_is_not_followed(there: Process) -> None:
+    """Another pod's process, the node's namespace, nobody."""
+    node = Node()
+    node.processes = [there]
+    node.finder.tell(told(7))
+    assert await node.finder.find(without_addresses()) is None
+
+
+async def test_a_sandbox_without_a_process_is_where_the_runtime_keeps_it() -> None:
+    """CRI-O keeps a namespace by its path alone; never the node's."""
+    node = Node()
+    node.kept = {"/run/netns/x": PODS, "/run/netns/host": HOST}
+    node.finder.tell(told(0, "a", "/run/netns/x", "10.0.0.9"))
+    node.finder.tell(told(0, "b", "/run/netns/host", "10.0.0.9"))
+    sandbox = await node.finder.find(without_addresses())
+    assert sandbox is not None
+    assert (sandbox.pid, sandbox.path, sandbox.netns) == (0, "/run/netns/x", PODS)
+    assert await node.finder.find(without_addresses("b")) is None
+
+
+async def test_a_new_sandbox_of_a_pod_takes_the_place_of_the_old_one() -> None:
+    """And once it is said to be gone, there is only the scan."""
+    node = Node()
+    node.processes = [process(7, 70, PODS), process(8, 80, UNSHARED)]
+    node.finder.tell(told(7))
+    await node.finder.find(pod("a"))
+    node.finder.tell(told(8))
+    sandbox = await node.finder.find(pod("a"))
+    assert sandbox is not None
+    assert sandbox.netns == UNSHARED
+    node.finder.ended("a")
+    node.processes = []
+    assert await node.finder.find(pod("a")) is None
+
+
+async def test_outdated_words_of_a_runtime_give_way_to_a_scan() -> None:
+    """It does not talk to us any more, and the pod got another sandbox."""
+    node = Node()
+    node.finder.tell(told(7))
+    node.processes = [process(9, 90, PODS)]
+    sandbox = await node.finder.find(pod("a"))
+    assert sandbox is not None
+    assert sandbox.pid == 9

@@ -1,0 +1,174 @@
+"""What the agent answers when the container runtime asks whether a pod may start.
+
+The runtime waits for each answer, and no other pod of the node starts meanwhile. So everything is
+decided from memory: by the dispatch where it has the pod already, or else by the CapturePrograms,
+as the operator will. A pod that nothing captures costs a look-up.
+
+A pod whose capture says `failurePolicy: Fail` does not start uncaptured; the kubelet asks again
+until the cause is gone. Pods of namespaces that the cluster can't do without are never refused.
+"""
+
+import logging
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from capture_agent.candidates import Candidates
+from capture_agent.pod_loop import PodLoop
+from capture_agent.records import PodRecord
+from capture_api.contests import Candidate
+from capture_api.node_captures import DispatchedPod, PodState
+from capture_nri.pod_sandboxes import PodSandbox
+
+log = logging.getLogger(__name__)
+
+_CRI_LABELS = "io.kubernetes."
+"""What the kubelet adds to a pod's labels for the runtime."""
+
+_MAY_START = frozenset({PodState.PROGRAMMED, PodState.NOT_APPLICABLE})
+
+
+class Finder(Protocol):
+    """Knows where pods' sandboxes are."""
+
+    def tell(self, described: PodSandbox) -> None:
+        """Take note of a sandbox that the runtime describes: it is that of its pod from now on."""
+
+    def ended(self, pod_uid: str) -> None:
+        """Forget what the runtime said of a pod: its sandbox is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """A capture's claim to a starting pod."""
+
+    pod: DispatchedPod
+    candidate: Candidate | None
+    """None where the dispatch names a program that has not reached this node."""
+
+    @property
+    def guards_start(self) -> bool:
+        return self.candidate is None or self.candidate.guards_start
+
+    @property
+    def capture(self) -> str:
+        """The TrafficCapture that claims the pod."""
+        name = self.pod.program.name if self.pod.program else ""
+        return f"{self.pod.namespace}/{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class StartGate:
+    """Decides about starting pods; `never_refused` are namespaces whose pods start in any case."""
+
+    loop: PodLoop
+    finder: Finder
+    candidates: Candidates
+    never_refused: frozenset[str]
+    _sandboxes: dict[str, PodSandbox] = field(default_factory=dict)
+    """The sandboxes that the runtime told of, by the UID of their pod."""
+
+    async def synchronize(self, sandboxes: tuple[PodSandbox, ...]) -> None:
+        """Take over the sandboxes that are there: their containers may run."""
+        for gone in self._sandboxes.keys() - {described.uid for described in sandboxes}:
+            self._let_go(gone)
+        for described in sandboxes:
+            self._take_over(described)
+            claim = self._claim(described)
+            if claim is not None:
+                self.loop.add(claim.pod)
+
+    async def pod_starts(self, described: PodSandbox) -> str | None:
+        """Capture a pod that has no container yet; a text refuses its start."""
+        self._take_over(described)
+        return await self._decide(described, is_starting=True)
+
+    async def container_starts(self, described: PodSandbox) -> str | None:
+        """Capture a pod whose sandbox started while the agent was away; a text refuses."""
+        known = self._sandboxes.get(described.uid)
+        record = self.loop.known(described.uid)
+        is_seen = known is not None and known.id == described.id
+        if is_seen and (record is None or record.captured is not None):
+            return None
+        self._take_over(described)
+        return await self._decide(described, is_starting=False)
+
+    async def pod_stopped(self, described: PodSandbox) -> None:
+        """Let go of a sandbox that ends."""
+        known = self._sandboxes.get(described.uid)
+        if known is not None and known.id == described.id:
+            self._let_go(described.uid)
+
+    async def pod_removed(self, described: PodSandbox) -> None:
+        """Let go of a sandbox that was not stopped first."""
+        await self.pod_stopped(described)
+
+    def undecided(self, described: PodSandbox) -> str | None:
+        """Answer for a pod about which no decision was reached in time."""
+        claim = self._claim(described)
+        return None if claim is None else self._refusal(claim, "it could not be captured in time")
+
+    def program_changed(self, namespace: str, name: str) -> None:
+        """Decide anew about pods that nobody has dispatched yet."""
+        self.candidates.changed(namespace, name)
+        for described in self._sandboxes.values():
+            record = self.loop.known(described.uid)
+            if described.namespace == namespace and record is not None and record.is_provisional:
+                claim = self._claim(described)
+                self.loop.reassign(claim.pod if claim else _pod(described, None))
+
+    def _take_over(self, described: PodSandbox) -> None:
+        if self._sandboxes.get(described.uid) != described:
+            self._sandboxes[described.uid] = described
+            self.finder.tell(described)
+
+    def _let_go(self, pod_uid: str) -> None:
+        del self._sandboxes[pod_uid]
+        self.finder.ended(pod_uid)
+        self.loop.ended(pod_uid)
+
+    async def _decide(self, described: PodSandbox, *, is_starting: bool) -> str | None:
+        claim = self._claim(described)
+        if claim is None:
+            return None
+        record = await self.loop.start(claim.pod, is_starting=is_starting)
+        why_not = None if record is None else _why_not(record)
+        return None if why_not is None else self._refusal(claim, why_not)
+
+    def _claim(self, described: PodSandbox) -> _Claim | None:
+        if described.netns_path is None:
+            return None  # it is on the node's network
+        record = self.loop.known(described.uid)
+        if record is not None and not record.is_provisional:
+            pod = record.pod
+            if pod.program is None:
+                return None
+            return _Claim(pod, self.candidates.named(pod.namespace, pod.program.name))
+        labels = {
+            key: value for key, value in described.labels.items() if not key.startswith(_CRI_LABELS)
+        }
+        candidate = self.candidates.winner(described.namespace, labels)
+        return None if candidate is None else _Claim(_pod(described, candidate), candidate)
+
+    def _refusal(self, claim: _Claim, why: str) -> str | None:
+        if not claim.guards_start or claim.pod.namespace in self.never_refused:
+            log.warning("pod %s/%s starts although: %s", claim.pod.namespace, claim.pod.name, why)
+            return None
+        message = f"TrafficCapture {claim.capture} can't capture this pod: {why}"
+        self.loop.refused(claim.pod.uid, message)
+        log.warning("pod %s/%s may not start: %s", claim.pod.namespace, claim.pod.name, message)
+        return message
+
+
+def _pod(described: PodSandbox, candidate: Candidate | None) -> DispatchedPod:
+    return DispatchedPod(
+        uid=described.uid,
+        namespace=described.namespace,
+        name=described.name,
+        pod_ips=described.ips,
+        program=candidate.ref if candidate else None,
+    )
+
+
+def _why_not(record: PodRecord) -> str | None:
+    finding = record.finding
+    return None if finding.state in _MAY_START else f"{finding.reason}: {finding.message}"
