@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from capture_agent.options import parse_options
 from unit.chart.rendering import NAMESPACE, RELEASE, Object, Rendered, container_of, pod_of, render
+from unit.chart.value_sets import VALUE_SETS
 
 OPERATOR = ("Deployment", "-operator")
 AGENT = ("DaemonSet", "-node-agent")
@@ -131,21 +133,61 @@ def test_the_agent_sees_the_nodes_processes_but_not_its_network(chart: Rendered)
     assert not {"hostNetwork", "hostIPC"} & spec.keys()
 
 
-def test_the_agent_has_one_directory_of_the_node(chart: Rendered) -> None:
-    """Its state; the other volumes die with the pod."""
-    spec = pod_of(chart.one(*AGENT))["spec"]
-    volumes = {volume.pop("name"): volume for volume in map(dict, spec["volumes"])}
-    assert volumes == {
+def volumes_of(workload: Object) -> dict[str, Object]:
+    """Return the volumes of a pod by name."""
+    volumes = map(dict, pod_of(workload)["spec"]["volumes"])
+    return {volume.pop("name"): volume for volume in volumes}
+
+
+def mounts_of(workload: Object) -> dict[str, Object]:
+    """Return where and how a container has them."""
+    mounts = map(dict, container_of(workload)["volumeMounts"])
+    return {mount.pop("name"): mount for mount in mounts}
+
+
+def test_the_agent_writes_to_one_directory_of_the_node(chart: Rendered) -> None:
+    """Its state; of the others it has, two are read-only, and two die with the pod."""
+    agent = chart.one(*AGENT)
+    assert volumes_of(agent) == {
         "state": {"hostPath": {"path": "/var/lib/traffic-capture", "type": "DirectoryOrCreate"}},
         "run": {"emptyDir": {}},
+        "nri": {"hostPath": {"path": "/var/run/nri", "type": "DirectoryOrCreate"}},
+        "netns": {"hostPath": {"path": "/run/netns", "type": "DirectoryOrCreate"}},
         "tmp": {"emptyDir": {}},
     }
-    mounts = container_of(chart.one(*AGENT))["volumeMounts"]
-    assert {mount["name"]: mount["mountPath"] for mount in mounts} == {
-        "state": "/var/lib/traffic-capture",
-        "run": "/run",
-        "tmp": "/tmp",  # noqa: S108 - the pod's own
+    assert mounts_of(agent) == {
+        "state": {"mountPath": "/var/lib/traffic-capture"},
+        "run": {"mountPath": "/run"},
+        "nri": {"mountPath": "/run/nri", "readOnly": True},
+        "netns": {
+            "mountPath": "/run/netns",
+            "mountPropagation": "HostToContainer",
+            "readOnly": True,
+        },
+        "tmp": {"mountPath": "/tmp"},  # noqa: S108 - the pod's own
     }
+
+
+def test_the_agent_has_the_directory_of_the_runtimes_socket() -> None:
+    """Wherever it is on the node, since a runtime that restarts makes another socket."""
+    agent = render({"nri": {"socket": "/run/k3s/nri/plugins.sock"}}).one(*AGENT)
+    assert volumes_of(agent)["nri"]["hostPath"]["path"] == "/run/k3s/nri"
+
+
+def test_without_nri_the_agent_gets_nothing_of_the_runtime() -> None:
+    """Whoever may talk to that socket may change any container of the node."""
+    agent = render({"nri": {"enabled": False}}).one(*AGENT)
+    assert not {"nri", "netns"} & {*volumes_of(agent), *mounts_of(agent)}
+
+
+@pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS.keys())
+def test_the_agent_takes_the_arguments_that_it_is_given(
+    values: Object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chart and program are released together."""
+    arguments = container_of(render(values).one(*AGENT))["args"]
+    monkeypatch.setattr("sys.argv", ["traffic-capture-agent", "--node-name=node1", *arguments])
+    assert parse_options().node_name == "node1"
 
 
 def test_the_state_directory_moves_as_a_whole() -> None:

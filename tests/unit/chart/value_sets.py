@@ -28,12 +28,14 @@ VALUE_SETS: Final[dict[str, Object]] = {
             "stateDir": "/data/capture",
         },
         "excludedNamespaces": ["kube-system", "kube-public", "istio-system"],
+        "nri": {"socket": "/run/k3s/nri/nri.sock"},
     },
     "everything optional off": {
         "crds": {"enabled": False},
         "admissionPolicy": {"enabled": False},
         "uninstall": {"removeCaptures": False},
         "excludedNamespaces": [],
+        "nri": {"enabled": False},
         "operator": {"priorityClassName": "", "nodeSelector": {"kubernetes.io/os": None}},
         "agent": {
             "priorityClassName": "",
