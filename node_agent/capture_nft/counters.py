@@ -4,19 +4,19 @@ from capture_nft.attributes import spans
 from capture_nft.uapi import EXPRESSION_DATA
 
 
-def counter_values(expressions: bytes, start: int, end: int) -> list[tuple[int, int]]:
-    """Where, in a list of expressions, the values of counters are.
+def counter_values(buffer: bytes, start: int, end: int) -> list[tuple[int, int]]:
+    """Where the values of counters are, as pairs of offsets, in a list of expressions.
 
     Raises:
-        MalformedDumpError: the bytes are no such list.
+        MalformedDumpError: there is no such list between `start` and `end`.
     """
     return [
         (first, last)
-        for _, element, after in spans(expressions, start, end)
-        if expressions[element + 4 : element + 12] == b"counter\0"
-        for kind, data, data_end in spans(expressions, element, after)
+        for _, element, after in spans(buffer, start, end)
+        if buffer[element + 4 : element + 12] == b"counter\0"
+        for kind, data, data_end in spans(buffer, element, after)
         if kind == EXPRESSION_DATA
-        for _, first, last in spans(expressions, data, data_end)
+        for _, first, last in spans(buffer, data, data_end)
     ]
 
 

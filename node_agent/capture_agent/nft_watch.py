@@ -1,0 +1,113 @@
+"""Notice of every change of nf_tables in a pod's network namespace, as it happens.
+
+The kernel tells the members of a multicast group about each object of a transaction, and then about
+the new generation. A filter in the kernel lets only the latter through: one small message per
+transaction, whatever its size.
+
+Anybody with NET_ADMIN in the pod can send to the group too; only what the kernel sent counts. The
+rest, and what was lost when the pod wrote faster than was read, costs a look at the tables at most.
+"""
+
+import contextlib
+import ctypes
+import errno
+import socket
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from capture_nft.generations import Change, change_in
+from capture_nft.uapi import NFNLGRP_NFTABLES, MessageType
+
+RECEIVE_BUFFER: Final = 4 << 20
+"""Bytes: room for some 10,000 changes that nobody has read yet."""
+MAX_CHANGES: Final = 256
+"""The most that one `read` gives, so that a pod that never stops writing is not all we do."""
+
+_MAX_DATAGRAM: Final = 4096
+_SOL_NETLINK: Final = 270
+_NETLINK_ADD_MEMBERSHIP: Final = 1
+_SO_ATTACH_FILTER: Final = 26
+_SO_RCVBUFFORCE: Final = 33
+_TYPE_OFFSET: Final = 4
+_INSTRUCTION: Final = struct.Struct("=HBBI")
+_LOAD_HALF, _JUMP_IF_EQUAL, _RETURN = 0x28, 0x15, 0x06
+_WHOLE: Final = 0xFFFFFFFF
+_KERNEL_PORT: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Overflow:
+    """Changes came faster than they were read, and some are lost: look at everything."""
+
+
+class NftWatch:
+    """Reads changes over a socket that was opened in the pod's network namespace.
+
+    Takes a `NETLINK_NETFILTER` socket and owns it: `close` it with the pod, since an open one keeps
+    the pod's network namespace. `fileno` is for an event loop.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        sock.settimeout(0)
+        _make_room(sock)
+        _pass_generations_only(sock)
+        sock.bind((0, 0))
+        sock.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES)
+
+    def fileno(self) -> int:
+        """The descriptor that becomes readable with a change."""
+        return self._sock.fileno()
+
+    def read(self) -> tuple[Change | Overflow, ...]:
+        """What happened since the last call, in order, at most `MAX_CHANGES`; empty if nothing did.
+
+        Raises:
+            OSError: the socket is closed or broken.
+            MalformedDumpError: the kernel sent something else.
+        """
+        seen: list[Change | Overflow] = []
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(MAX_CHANGES):
+                seen += self._receive()
+        return tuple(seen)
+
+    def close(self) -> None:
+        """Let go of the network namespace; may be called again."""
+        self._sock.close()
+
+    def _receive(self) -> tuple[Change | Overflow, ...]:
+        try:
+            datagram, (port, _) = self._sock.recvfrom(_MAX_DATAGRAM)
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            return (Overflow(),)
+        return (change_in(datagram),) if port == _KERNEL_PORT else ()
+
+
+def _make_room(sock: socket.socket) -> None:
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER)
+    except PermissionError:  # without NET_ADMIN: as much as net.core.rmem_max allows
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+
+
+def _pass_generations_only(sock: socket.socket) -> None:
+    # The filter loads in network order what the header has in that of the machine.
+    (wanted,) = struct.unpack(">H", struct.pack("=H", MessageType.NEWGEN))
+    program = b"".join(
+        _INSTRUCTION.pack(*instruction)
+        for instruction in (
+            (_LOAD_HALF, 0, 0, _TYPE_OFFSET),
+            (_JUMP_IF_EQUAL, 0, 1, wanted),
+            (_RETURN, 0, 0, _WHOLE),
+            (_RETURN, 0, 0, 0),
+        )
+    )
+    buffer = ctypes.create_string_buffer(program, len(program))
+    count = len(program) // _INSTRUCTION.size
+    sock.setsockopt(
+        socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", count, ctypes.addressof(buffer))
+    )

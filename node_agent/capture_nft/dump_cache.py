@@ -1,0 +1,63 @@
+"""What was concluded from dumps, found again by the dumps that say the same.
+
+Pods with one program have equal dumps, apart from numbers that mean nothing: a hundred of them
+share one entry. Bounded, since whoever is root in a pod decides how long its dumps are.
+"""
+
+from collections import OrderedDict
+from typing import Final, Generic, TypeVar
+
+from capture_nft.masks import Pattern
+
+T = TypeVar("T")
+
+MAX_BYTES: Final = 8 << 20
+"""The most that the dumps of all entries may take together; their patterns take twice that."""
+
+
+class DumpCache(Generic[T]):
+    """Conclusions by dump; of too many, those go that were not asked for the longest."""
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        # By length, then by the pattern. The newest is the last, among lengths and within one.
+        self._entries: OrderedDict[int, OrderedDict[Pattern, T]] = OrderedDict()
+
+    def find(self, dump: bytes) -> T | None:
+        """What was concluded from a dump of the same content; None if nothing is remembered."""
+        candidates = self._entries.get(len(dump))
+        if not candidates:
+            return None
+        compared = int.from_bytes(dump, "little")
+        for pattern in reversed(candidates):
+            if pattern.matches_number(compared):
+                candidates.move_to_end(pattern)
+                self._entries.move_to_end(pattern.length)
+                return candidates[pattern]
+        return None
+
+    def remember(self, dump: bytes, conclusion: T) -> None:
+        """Remember what was concluded from a dump; one that is too large alone is not remembered.
+
+        Raises:
+            NftError: see `capture_nft.snapshots.decode`.
+        """
+        if len(dump) > self._max_bytes:
+            return
+        pattern = Pattern.of(dump)
+        candidates = self._entries.setdefault(pattern.length, OrderedDict())
+        if pattern not in candidates:
+            self._bytes += pattern.length
+        candidates[pattern] = conclusion
+        candidates.move_to_end(pattern)
+        self._entries.move_to_end(pattern.length)
+        while self._bytes > self._max_bytes:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        length, candidates = next(iter(self._entries.items()))
+        candidates.popitem(last=False)
+        self._bytes -= length
+        if not candidates:
+            del self._entries[length]

@@ -1,0 +1,85 @@
+"""The messages of a dump: what nf_tables answers to `dump_tables`, `dump_chains`, `dump_rules`."""
+
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+from capture_nft.errors import DumpInterruptedError, KernelRefusalError, MalformedDumpError
+from capture_nft.uapi import MESSAGE_HEADER, NF_HEADER, NLM_F_DUMP_INTR, MessageType
+
+_HEADER: Final = struct.Struct("=IHH")
+_RESULT: Final = struct.Struct("=i")
+_RESULTS: Final = frozenset({MessageType.ERROR, MessageType.DONE})
+_DONE_SIZE: Final = MESSAGE_HEADER + _RESULT.size
+_DONE: Final = struct.pack("=IH", _DONE_SIZE, MessageType.DONE)
+
+
+def split_end(datagram: bytes) -> tuple[bytes, bool]:
+    """The content in a datagram of a dump, and whether the dump ends with it.
+
+    The kernel sends the DONE at the end alone. Should it once come behind content, the last bytes
+    do not decide: they are a rule's, and anybody can make those look like a DONE.
+
+    Raises:
+        MalformedDumpError: a message is cut off.
+        KernelRefusalError: the kernel reports an error in place of content.
+    """
+    for start, kind, length, _ in _headers(datagram):
+        if kind in _RESULTS:
+            _check(datagram, start, length)
+            return datagram[:start], True
+        if not _looks_ended(datagram):
+            break
+    return datagram, False
+
+
+def is_interrupted(datagram: bytes) -> bool:
+    """Whether the ruleset changed between this datagram of a dump and the one before it.
+
+    The kernel takes each datagram's content at one instant, so its first message tells.
+    """
+    return bool(_HEADER.unpack_from(datagram)[2] & NLM_F_DUMP_INTR)
+
+
+def messages_of(dump: bytes) -> Iterator[tuple[int, int, int]]:
+    """Type, start and end of every message with content; a DONE ends a dump, and more may follow.
+
+    Raises:
+        MalformedDumpError: a message is cut off, or too short for what it says it is.
+        DumpInterruptedError: the ruleset changed in between.
+        KernelRefusalError: the kernel reports an error in place of content.
+    """
+    for start, kind, length, flags in _headers(dump):
+        if flags & NLM_F_DUMP_INTR:
+            raise DumpInterruptedError("the ruleset changed while it was dumped; dump it again")
+        if kind in _RESULTS:
+            _check(dump, start, length)
+        elif length < NF_HEADER:
+            raise MalformedDumpError(f"a message of {length} bytes and type {kind:#x}")
+        else:
+            yield kind, start, start + length
+
+
+def _headers(dump: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Start, type, length and flags of every message."""
+    start, size = 0, len(dump)
+    while start < size:
+        if size - start < MESSAGE_HEADER:
+            raise MalformedDumpError(f"{size - start} stray bytes where a message should be")
+        length, kind, flags = _HEADER.unpack_from(dump, start)
+        if not MESSAGE_HEADER <= length <= size - start:
+            raise MalformedDumpError(f"a message of {length} bytes where {size - start} are left")
+        yield start, kind, length, flags
+        start += (length + 3) & ~3
+
+
+def _looks_ended(datagram: bytes) -> bool:
+    return datagram.startswith(_DONE, len(datagram) - _DONE_SIZE)
+
+
+def _check(dump: bytes, start: int, length: int) -> None:
+    if length < MESSAGE_HEADER + _RESULT.size:
+        raise MalformedDumpError(f"an error or end of {length} bytes")
+    (result,) = _RESULT.unpack_from(dump, start + MESSAGE_HEADER)
+    if result < 0:
+        raise KernelRefusalError(-result, f"the kernel refuses to dump: errno {-result}")

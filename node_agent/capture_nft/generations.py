@@ -1,0 +1,63 @@
+"""The generation of a ruleset, and the kernel's notice of each new one."""
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from capture_nat.rule_text import readable
+from capture_nft.attributes import number, text, values
+from capture_nft.dumps import messages_of
+from capture_nft.errors import MalformedDumpError
+from capture_nft.uapi import NF_HEADER, GenerationAttribute, MessageType
+
+_USUAL: Final = struct.Struct("=4xH14xHH")
+"""The type of the message, and length and type of its first attribute."""
+_USUAL_FIELDS: Final = (MessageType.NEWGEN, 8, GenerationAttribute.ID)
+_USUAL_ID: Final = slice(_USUAL.size, _USUAL.size + 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A committed transaction: the generation it made, and who sent it.
+
+    `pid` is 0 and `comm` "" where the kernel does not tell. A process chooses its `comm`: it is a
+    hint for a person, not a proof.
+    """
+
+    generation: int
+    pid: int
+    comm: str
+
+
+def generation_in(datagram: bytes) -> int:
+    """Read the generation alone: what every kernel sends is read in a microsecond.
+
+    Raises:
+        NftError: see `change_in`.
+    """
+    if len(datagram) >= _USUAL_ID.stop and _USUAL.unpack_from(datagram) == _USUAL_FIELDS:
+        return int.from_bytes(datagram[_USUAL_ID], "big")
+    return change_in(datagram).generation
+
+
+def change_in(datagram: bytes) -> Change:
+    """Read an answer to `get_generation`, or a notice.
+
+    Raises:
+        MalformedDumpError: it is neither.
+        KernelRefusalError: the kernel answers with an error.
+    """
+    for kind, start, end in messages_of(datagram):
+        if kind == MessageType.NEWGEN:
+            return _change(values(datagram, start + NF_HEADER, end))
+    raise MalformedDumpError("no generation where one should be")
+
+
+def _change(attributes: dict[int, bytes]) -> Change:
+    if GenerationAttribute.ID not in attributes:
+        raise MalformedDumpError("a new generation without its number")
+    return Change(
+        number(attributes[GenerationAttribute.ID]),
+        number(attributes.get(GenerationAttribute.PID, bytes(4))),
+        readable(text(attributes.get(GenerationAttribute.COMM, b""))),
+    )
