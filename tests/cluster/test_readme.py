@@ -4,18 +4,11 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from cluster.documents import ROOT, blocks
 from local_cluster import access
-
-ROOT = Path(__file__).parents[2]
-
-
-def blocks(document: Path) -> list[str]:
-    """List the shell blocks that a reader can paste."""
-    return re.findall(r"^```sh\n(.*?)^```$", document.read_text(), re.DOTALL | re.MULTILINE)
 
 
 def test_the_tour_in_the_readme_works_as_it_is_written(cluster: access.Cluster) -> None:
