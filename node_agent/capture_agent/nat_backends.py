@@ -22,6 +22,8 @@ class NatView:
     variant: str
     why: str = ""
     """Why the variant is not the preferred one; "" if it is."""
+    conflict: str = ""
+    """Who else decides about the packets that our rules are for, and what to do about it."""
     generation: int | None = None
     """The generation of the namespace's nf_tables that this is; None if it is not known."""
     changed_by: str = ""

@@ -67,8 +67,11 @@ class PodTable:
 
         Raises:
             ChainConflictError: a chain with a name of ours is not ours and not as planned.
+            BackendError: rules of ours would not decide about the packets that they are for.
         """
         look = await self._look()
+        if look.view.conflict and self.ruleset is not None:
+            raise BackendError("BackendConflict", look.view.conflict)
         differences = find_drift(self.ruleset, look.view.table) if self.ruleset else ()
         return Assessment(
             look=look,

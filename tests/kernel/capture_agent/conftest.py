@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from capture_agent.broker_client import Broker
-from capture_agent.iptables_backend import IptablesBackend
+from capture_agent.held_sandboxes import HeldSandboxes
+from capture_agent.iptables_backend import NFT, IptablesBackend
 from capture_agent.journal import Journal
+from capture_agent.nat_backends import NatBackend
+from capture_agent.netlink_backend import NETLINK, NetlinkBackend
 from capture_agent.processes import netns_of
 from capture_agent.reconciling import Reconciler
 from capture_agent.zygote_client import Zygote, started_zygote
@@ -68,14 +71,34 @@ async def broker(zygote: Zygote) -> AsyncIterator[Broker]:
         yield broker
 
 
+@pytest.fixture(params=[NFT, NETLINK])
+def served_by(request: pytest.FixtureRequest) -> str:
+    """Say who serves a pod without legacy tables: each backend under test in turn."""
+    return str(request.param)
+
+
 @pytest.fixture
-def backend(broker: Broker) -> IptablesBackend:
-    """The backend under test."""
+def tools(broker: Broker) -> IptablesBackend:
+    """The backend that uses the command-line tools."""
     return IptablesBackend(broker)
 
 
 @pytest.fixture
-def reconciler(backend: IptablesBackend, tmp_path: Path) -> Reconciler:
+async def backend(
+    served_by: str, tools: IptablesBackend, zygote: Zygote
+) -> AsyncIterator[NatBackend]:
+    """The backend under test."""
+    if served_by == NFT:
+        yield tools
+        return
+    async with Broker(zygote) as opener:
+        held = HeldSandboxes(opener, lambda _: None, lambda _: None)
+        yield NetlinkBackend(held, tools)
+        held.close_all()
+
+
+@pytest.fixture
+def reconciler(backend: NatBackend, tmp_path: Path) -> Reconciler:
     """A reconciler for which an hour passes between any two things that it does."""
     hours = iter(range(0, 10**9, 3600))
     return Reconciler(

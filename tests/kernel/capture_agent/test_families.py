@@ -3,7 +3,6 @@
 import pytest
 from msgspec.structs import replace
 
-from capture_agent.iptables_backend import NFT
 from capture_agent.reconciling import Reconciler
 from capture_api.node_captures import PodState
 from capture_api.programs import IpFamily, Program
@@ -24,11 +23,13 @@ def in_families(*families: IpFamily) -> Program:
     return replace(program(), ip_families=families)
 
 
-async def test_a_pod_of_both_families_holds_twins(pod: Pod, reconciler: Reconciler) -> None:
+async def test_a_pod_of_both_families_holds_twins(
+    pod: Pod, reconciler: Reconciler, served_by: str
+) -> None:
     """The same rules, each with the loopback address of its family."""
     sandbox = pod.sandbox(ADDRESS, ADDRESS6)
     after = await reconciler.capture(record(), capture(), sandbox)
-    assert (after.finding.state, after.backend) == (PodState.PROGRAMMED, NFT)
+    assert (after.finding.state, after.backend) == (PodState.PROGRAMMED, served_by)
     assert after.held_families == BOTH
     ipv4, ipv6 = rules(pod, "iptables-nft"), rules(pod, "ip6tables-nft")
     assert "REDIRECT" in ipv4

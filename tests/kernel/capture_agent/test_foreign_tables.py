@@ -89,13 +89,13 @@ async def test_istios_own_rules_are_adopted(pod: Pod, reconciler: Reconciler) ->
     assert "ISTIO" not in rulesets(pod)[0]
 
 
-async def test_a_table_of_hostile_size_is_refused(pod: Pod, backend: IptablesBackend) -> None:
+async def test_a_table_of_hostile_size_is_refused(pod: Pod, tools: IptablesBackend) -> None:
     """Its pod is Failed; nobody reads what somebody else can make as long as they like."""
     rule = f"-A OUTPUT -p udp -m comment --comment {'x' * 200} -j RETURN\n"
     pod.run("iptables-nft-restore", stdin=f"*nat\n{rule * 20000}COMMIT\n")
     with pytest.raises(SandboxRefusedError, match="printed more than"):
-        await backend.observe(pod.sandbox(), Family.IPV4)
-    assert backend.broker.starts == 1
+        await tools.observe(pod.sandbox(), Family.IPV4)
+    assert tools.broker.starts == 1
 
 
 async def test_a_flooded_chain_of_ours_is_drift_and_repaired(

@@ -32,10 +32,12 @@ def without_policies(listed: str) -> str:
     return "".join(line for line in listed.splitlines(keepends=True) if line[1] != "P")
 
 
-async def test_the_reference_rules_come_out_byte_for_byte(pod: Pod, reconciler: Reconciler) -> None:
+async def test_the_reference_rules_come_out_byte_for_byte(
+    pod: Pod, reconciler: Reconciler, served_by: str
+) -> None:
     """As istio-init wrote them."""
     after = await reconciler.capture(record(), capture(), pod.sandbox())
-    assert (after.finding.state, after.backend) == (PodState.PROGRAMMED, NFT)
+    assert (after.finding.state, after.backend) == (PodState.PROGRAMMED, served_by)
     assert without_policies(pod.run("iptables-nft", "-t", "nat", "-S")) == REFERENCE_RULES
 
 

@@ -1,0 +1,190 @@
+"""The sockets that the agent holds in sandboxes: asked for once, used at every look.
+
+A socket stays in the network namespace that it was opened in, and keeps that namespace alive. So
+each is closed as soon as its sandbox ends: when the runtime says so, or when the process that leads
+to it has ended, which the kernel says.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from capture_agent.actors import actor
+from capture_agent.broker_client import Broker, OpenedSockets, SandboxRefusedError
+from capture_agent.broker_protocol import Refusal, SocketKind
+from capture_agent.nft_channel import NftChannel
+from capture_agent.nft_watch import NftWatch, Overflow
+from capture_agent.sandboxes import Sandbox
+from capture_nft.contents import Contents
+from capture_nft.errors import NftError
+from capture_nft.generations import Change
+
+_KINDS = (SocketKind.NETFILTER, SocketKind.NETFILTER, SocketKind.SOCK_DIAG, SocketKind.PROC_NET)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a namespace held at a generation: the dump, and what was concluded from it."""
+
+    generation: int
+    dump: bytes
+    contents: Contents
+
+
+@dataclass(slots=True)
+class HeldSandbox:
+    """What is held of one sandbox, and what was heard from it."""
+
+    sandbox: Sandbox
+    channel: NftChannel
+    watch: NftWatch
+    sock_diag: socket.socket
+    proc_net: int
+    own_user_namespace: bool
+    process: int | None
+    """A pidfd, None for a sandbox without a process."""
+    changed_by: str = ""
+    """Who changed the rules last, ourselves aside."""
+    seen: Seen | None = None
+    """The last look."""
+    refusal: str = ""
+    """Why the kernel would not take a transaction of ours."""
+
+    def close(self) -> None:
+        """Let go of the network namespace."""
+        self.channel.close()
+        self.watch.close()
+        self.sock_diag.close()
+        os.close(self.proc_net)
+        if self.process is not None:
+            os.close(self.process)
+
+
+class HeldSandboxes:
+    """Opens what is held, hears changes, and closes.
+
+    `changed` is told the UID of a pod whose rules somebody else changed, `ended` that of a pod
+    whose sandbox's process has ended.
+    """
+
+    def __init__(
+        self, broker: Broker, changed: Callable[[str], None], ended: Callable[[str], None]
+    ) -> None:
+        self._broker = broker
+        self._changed = changed
+        self._ended = ended
+        self._held: dict[str, HeldSandbox] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def get(self, sandbox: Sandbox) -> HeldSandbox | None:
+        """Give what is held of a sandbox."""
+        return self._held.get(sandbox.key)
+
+    async def hold(self, sandbox: Sandbox) -> HeldSandbox:
+        """Give what is held of a sandbox, which is opened the first time.
+
+        Raises:
+            SandboxRefusedError: the broker did not enter it.
+            BrokerLostError: the broker died or hung.
+        """
+        held = self._held.get(sandbox.key)
+        if held is None:
+            held = self._held[sandbox.key] = await self._open(sandbox)
+        return held
+
+    def close(self, pod_uid: str) -> None:
+        """Let go of a pod's sandboxes."""
+        for key, held in tuple(self._held.items()):
+            if held.sandbox.pod_uid == pod_uid:
+                self._close(key)
+
+    def drop(self, sandbox: Sandbox) -> None:
+        """Let go of one sandbox: what is held is of no use any more."""
+        if sandbox.key in self._held:
+            self._close(sandbox.key)
+
+    def close_all(self) -> None:
+        """Let go of all sandboxes."""
+        for key in tuple(self._held):
+            self._close(key)
+
+    async def _open(self, sandbox: Sandbox) -> HeldSandbox:
+        with contextlib.ExitStack() as unused:
+            process = _pidfd(sandbox)
+            if process is not None:
+                unused.callback(os.close, process)
+            # The process was verified while we had it pinned: it is the one that the PID names.
+            opened = await self._broker.open(sandbox, *_KINDS)
+            unused.callback(opened.close)
+            held = _held(sandbox, opened, process)
+            unused.pop_all()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(held.watch.fileno(), self._hear, held)
+        if held.process is not None:
+            loop.add_reader(held.process, self._end, held)
+        return held
+
+    def _hear(self, held: HeldSandbox) -> None:
+        try:
+            heard = held.watch.read()
+        except (OSError, NftError):
+            # Nothing is heard from there any more; the next look opens it anew.
+            self._close(held.sandbox.key)
+            self._changed(held.sandbox.pod_uid)
+            return
+        foreign = [each for each in heard if not _is_ours(each)]
+        if foreign:
+            held.changed_by = _actor(foreign[-1])
+            self._changed(held.sandbox.pod_uid)
+
+    def _end(self, held: HeldSandbox) -> None:
+        self._close(held.sandbox.key)
+        self._ended(held.sandbox.pod_uid)
+
+    def _close(self, key: str) -> None:
+        held = self._held.pop(key)
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(held.watch.fileno())
+        if held.process is not None:
+            loop.remove_reader(held.process)
+        held.close()
+
+
+def _is_ours(heard: Change | Overflow) -> bool:
+    return isinstance(heard, Change) and heard.pid == os.getpid()
+
+
+def _actor(heard: Change | Overflow) -> str:
+    if isinstance(heard, Overflow) or not heard.pid:
+        return ""
+    return actor(heard.pid, heard.comm)
+
+
+def _pidfd(sandbox: Sandbox) -> int | None:
+    if not sandbox.pid:
+        return None
+    try:
+        return os.pidfd_open(sandbox.pid)
+    except ProcessLookupError as error:
+        message = f"process {sandbox.pid} has ended"
+        raise SandboxRefusedError(Refusal.SANDBOX_GONE, message) from error
+
+
+def _held(sandbox: Sandbox, opened: OpenedSockets, process: int | None) -> HeldSandbox:
+    channel, watch, sock_diag = opened.sockets
+    if opened.proc_net is None:
+        raise ValueError("the broker opened no descriptor of /proc/PID/net")
+    return HeldSandbox(
+        sandbox=sandbox,
+        channel=NftChannel(channel),
+        watch=NftWatch(watch),
+        sock_diag=sock_diag,
+        proc_net=opened.proc_net,
+        own_user_namespace=opened.own_user_namespace,
+        process=process,
+    )
