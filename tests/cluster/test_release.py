@@ -2,19 +2,27 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cluster.kube import SYSTEM, Kube, eventually
-from cluster.manifests import capture, pod
+from cluster.manifests import capture, container, pod
 from local_cluster.access import Cluster
 from unit.chart.rendering import CHART
 
 RELEASE = "traffic-capture"
 RULES = "-A PREROUTING -p tcp -j ISTIO_INBOUND"
+QUIET = {**container(15001), "command": ["sleep", "infinity"]}
+LIST_TABLES = """\
+for pod in "$@"; do
+  pid=$(grep -lE "$pod" /proc/[0-9]*/cgroup 2>/dev/null | head -n 1 | cut -d/ -f3)
+  nsenter -t "$pid" -n nft -j -a list table ip nat
+done
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +73,11 @@ def witness(kube: Kube) -> Kube:
 
 
 def captured(kube: Kube, *names: str) -> None:
-    """Have pods on the witness's node captured, and wait until all are."""
+    """Have quiet pods on the witness's node captured, and wait until all are."""
     node = kube.get("pod/witness")["spec"]["nodeName"]
-    for name in names:
-        kube.apply(pod(name, {"app": "web"}, nodeName=node))
+    pods = [pod(name, {"app": "web"}, nodeName=node, containers=[QUIET]) for name in names]
+    kube.apply({"apiVersion": "v1", "kind": "List", "items": pods})
+    kube.run("wait", "pod", "-l", "app=web", "--for=condition=Ready", "--timeout=240s")
     kube.apply(capture("web"))
     eventually(lambda: kube.get("tcap/web"), lambda seen: programmed(seen) == len(names))
 
@@ -108,18 +117,19 @@ def objects_of_the_release(kube: Kube) -> list[str]:
 
 def test_an_upgrade_rewrites_no_rule(release: Release, witness: Kube, tmp_path: Path) -> None:
     """From the chart of the commit before: handles of rules are those of before, in every pod."""
-    names = [f"web-{number}" for number in range(10)]
+    names = [f"web-{number}" for number in range(50)]
     # The annotation makes the upgrade replace every agent, whatever else the two charts differ in.
     release.install(previous_chart(tmp_path), "agent.podAnnotations.chart=previous")
     captured(witness, *names)
-    before = {name: handles(witness, name) for name in names}
-    assert all(before.values())
+    before = handles(witness, names)
+    assert len(before) == len(names)
+    assert all(before)
     agents = running_agents(witness)
     release.install()
     eventually(lambda: running_agents(witness), lambda now: now and not now & agents)
     forget_evidence(witness)
     eventually(lambda: reported(witness), lambda seen: seen == set(names))
-    assert {name: handles(witness, name) for name in names} == before
+    assert handles(witness, names) == before
 
 
 def previous_chart(folder: Path) -> Path:
@@ -146,9 +156,17 @@ def running_agents(kube: Kube) -> set[str]:
     return set(kube.run("get", "pods", "-n", SYSTEM, "-l", label, "-o", "name").split())
 
 
-def handles(kube: Kube, name: str) -> list[tuple[str, int]]:
-    """Return chain and kernel handle of every rule of a pod's nat table: new rules, new handles."""
-    listing = json.loads(kube.in_netns(name, "nft", "-j", "-a", "list", "table", "ip", "nat"))
+def handles(kube: Kube, names: Sequence[str]) -> list[list[tuple[str, int]]]:
+    """Return chain and kernel handle of every rule in these pods: new rules, new handles."""
+    uids = {
+        found["metadata"]["name"]: found["metadata"]["uid"] for found in kube.get("pods")["items"]
+    }
+    patterns = [f"pod{uids[name]}|pod{uids[name].replace('-', '_')}" for name in names]
+    listed = kube.run("exec", kube.doorway, "--", "sh", "-euc", LIST_TABLES, "sh", *patterns)
+    return [_handles(json.loads(line)) for line in listed.splitlines()]
+
+
+def _handles(listing: dict[str, Any]) -> list[tuple[str, int]]:
     rules = (entry["rule"] for entry in listing["nftables"] if "rule" in entry)
     return [(rule["chain"], rule["handle"]) for rule in rules]
 
