@@ -18,9 +18,9 @@ _CONCERNED: Final = frozenset(Standing) - {Standing.SUPERSEDED, Standing.NOT_APP
 
 @dataclass(frozen=True, slots=True)
 class UnguardedNode:
-    """A node whose runtime doesn't ask the agent, and why not; `told_in` is in how many seconds.
+    """A node whose runtime doesn't ask the agent, and why not.
 
-    `told_in` is 0 or less for one that is to be told of.
+    `told_in` is in how many seconds that is to be told; 0 or less: now.
     """
 
     name: str

@@ -54,8 +54,9 @@ class PodStanding:
     """Where a matched pod stands, and why.
 
     `settled` is False while the pod's network is younger than 10 s, or not there: a pod in its
-    first seconds says nothing about whether the capture works. `recheck_after` is in how many
-    seconds time alone changes this.
+    first seconds says nothing about whether the capture works. One that an agent does not let start
+    never gets a network; its own age counts. `recheck_after` is in how many seconds time alone
+    changes this.
     """
 
     pod: Pod
