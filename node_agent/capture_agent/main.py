@@ -3,57 +3,21 @@
 import argparse
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
-import random
 import signal
 import sys
-import time
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from functools import partial
-from importlib.metadata import version
-from pathlib import Path
 
-from capture_agent.broker_client import Broker, BrokerLostError, result_of
-from capture_agent.broker_protocol import Listener, Listeners, ListListeners
+from capture_agent.agent import Agent
+from capture_agent.agent_lock import StartError, only_agent
+from capture_agent.broker_client import Broker
 from capture_agent.capabilities import AGENT, keep_only
-from capture_agent.checkpoint_file import CheckpointFile
-from capture_agent.checkpoints import Checkpoint, checkpoint_of
-from capture_agent.examining import Clocks, Examiner
-from capture_agent.informers import Informer, Key
-from capture_agent.iptables_backend import IptablesBackend
-from capture_agent.journal import BOOT_ID, Journal
-from capture_agent.kube_client import KubeClient, connected
+from capture_agent.kube_client import connected
 from capture_agent.kube_errors import NotInClusterError
 from capture_agent.options import parse_options
-from capture_agent.own_node_capture import decode_node_capture, node_captures_path
-from capture_agent.pod_loop import PodLoop, Timing
-from capture_agent.probes import serving_probes
 from capture_agent.processes import netns_of
-from capture_agent.reconciling import Reconciler
-from capture_agent.sandbox_finder import SandboxFinder
-from capture_agent.sandboxes import Sandbox
 from capture_agent.service_account import in_cluster
-from capture_agent.status_writer import StatusWriter
 from capture_agent.zygote_client import Zygote, started_zygote
-from capture_api.capture_programs import CaptureProgram
-from capture_api.names import API_VERSION, CAPTURE_PROGRAMS
-from capture_api.node_captures import AgentInfo, NetnsIdentity, NodeCapture, NodeCaptureStatus
-from capture_api.wire import decode
-
-log = logging.getLogger(__name__)
-
-STUCK = 120.0
-"""Seconds for one look at one pod after which the kubelet is to restart the agent."""
-
-PATIENCE = 3.0
-"""Seconds for the API server to tell what there is to do, before the last known dispatch counts."""
-
-
-class StartError(Exception):
-    """The agent can't start; the message says what is missing."""
 
 
 def main() -> None:
@@ -65,41 +29,13 @@ def main() -> None:
         stream=sys.stderr,
     )
     try:
-        with _only_agent(options.state_dir), started_zygote(netns_of(1)) as zygote:
+        with only_agent(options.state_dir), started_zygote(netns_of(1)) as zygote:
             keep_only(AGENT)
             asyncio.run(_run_until_terminated(options, zygote))
             if zygote.is_lost:
                 sys.exit("traffic-capture-agent: its zygote has ended; start again, rules stay")
     except (StartError, NotInClusterError) as error:
         sys.exit(f"traffic-capture-agent: {error}")
-
-
-@contextlib.contextmanager
-def _only_agent(state_dir: Path) -> Iterator[None]:
-    """Hold the lock that keeps a second agent off this node; its file goes with its last holder."""
-    path = state_dir / "agent.lock"
-    try:
-        state_dir.mkdir(parents=True, exist_ok=True)
-        lock = path.open("w")
-    except OSError as error:
-        raise StartError(f"--state-dir {state_dir}: {error.strerror}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StartError(f"another agent holds {path} on this node") from error
-        if not _is_file_of(lock.fileno(), path):
-            raise StartError(f"another agent has just removed {path}: start again")
-        yield
-        with contextlib.suppress(OSError):
-            path.unlink()
-
-
-def _is_file_of(fd: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(fd), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 async def _run_until_terminated(options: argparse.Namespace, zygote: Zygote) -> None:
@@ -111,161 +47,9 @@ async def _run_until_terminated(options: argparse.Namespace, zygote: Zygote) -> 
 
 
 async def _run(options: argparse.Namespace, zygote: Zygote) -> None:
-    async with Broker(zygote) as broker, connected(in_cluster(os.environ)) as client:
-        await _Agent(options, zygote.host, broker, client).run()
-
-
-class _Agent:
-    """The parts of an agent, wired."""
-
-    def __init__(
-        self,
-        options: argparse.Namespace,
-        host: NetnsIdentity,
-        broker: Broker,
-        client: KubeClient,
-    ) -> None:
-        self._options = options
-        boot_id = BOOT_ID.read_text().strip()
-        self._journal = journal = Journal(options.state_dir / "journal.json", boot_id)
-        self._file = CheckpointFile(options.state_dir / "dispatch.json", boot_id)
-        kept = self._file.read()
-        self._programs = Informer(
-            client,
-            f"/apis/{API_VERSION}/{CAPTURE_PROGRAMS}",
-            partial(decode, kind=CaptureProgram),
-            on_change=self._program_changed,
-        )
-        self._programs.begin_with(
-            {(found.metadata.namespace, found.metadata.name): found for found in kept.programs}
-        )
-        self._dispatch = Informer(
-            client,
-            node_captures_path(),
-            decode_node_capture,
-            on_change=self._dispatch_changed,
-            params={"fieldSelector": f"metadata.name={options.node_name}"},
-        )
-        self._writer = StatusWriter(client, options.node_name, self._own_node_capture)
-        self._finder = SandboxFinder(broker, host, time.monotonic, journal.forget_all_but)
-        examiner = Examiner(
-            reconciler=Reconciler(IptablesBackend(broker), journal, time.monotonic, _timestamp),
-            finder=self._finder,
-            listeners=partial(_listeners, broker),
-            programs=self._programs.objects,
-            clocks=Clocks(time.monotonic, time.time, _seconds_since_boot),
-        )
-        self._loop = PodLoop(
-            examiner.examine,
-            self._publish,
-            Timing(time.monotonic, partial(random.uniform, 0.8, 1.2), options.poll_interval),
-            AgentInfo(version=version("traffic-capture"), ready=True, backends=("iptables",)),
-            kept,
-        )
-        self._published = NodeCaptureStatus()
-        self._goes_on = False
-
-    async def run(self) -> None:
-        """Follow the API server and keep the node's pods as they are to be, until cancelled.
-
-        An agent that ends with nothing of ours in any pod leaves no file on the node.
-        """
-        try:
-            await self._run()
-        finally:
-            with contextlib.suppress(BrokerLostError):  # then nothing is known, and all stays
-                await self._clean_up()
-
-    async def _clean_up(self) -> None:
-        if not self._dispatch.synced.is_set():
-            return  # nobody said that there is nothing to go on with
-        await self._finder.rescan()  # forgets the sandboxes that are gone
-        if self._journal.is_empty and not any(record.held_by for record in self._loop.records):
-            self._file.remove()
-            self._journal.remove()
-
-    async def _run(self) -> None:
-        checks = {"/healthz": self._why_unhealthy, "/readyz": self._why_unready}
-        async with (
-            serving_probes(self._options.health_port, checks),
-            asyncio.TaskGroup() as tasks,
-        ):
-            tasks.create_task(self._programs.run())
-            tasks.create_task(self._dispatch.run())
-            tasks.create_task(self._writer.run())
-            tasks.create_task(self._file.run(self._checkpoint))
-            await self._begin()
-            tasks.create_task(self._loop.run())
-            await self._in_step()
-            log.info("in step with the API server; node %s", self._options.node_name)
-            self._goes_on = False
-            self._take_dispatch()
-
-    async def _begin(self) -> None:
-        """Get what there is to do: from the API server, or else from what was kept."""
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await self._in_step()
-        except TimeoutError:
-            log.warning("the API server does not answer: going on from the last known dispatch")
-            self._goes_on = True
-            self._loop.go_on()
-            return
-        if self._own_node_capture() is None:
-            self._loop.go_on()  # it was deleted, and that takes nothing away
-
-    async def _in_step(self) -> None:
-        # Before both are complete, a program that is on its way would look like one that does
-        # not exist.
-        await self._programs.synced.wait()
-        await self._dispatch.synced.wait()
-
-    def _publish(self, status: NodeCaptureStatus) -> None:
-        if status != self._published:
-            self._published = status
-            self._file.outdated()
-        self._writer.submit(status)
-
-    def _checkpoint(self) -> Checkpoint:
-        return checkpoint_of(self._loop.records, self._loop.past_drift, self._programs.objects)
-
-    def _own_node_capture(self) -> NodeCapture | None:
-        return self._dispatch.objects.get(("", self._options.node_name))
-
-    def _dispatch_changed(self, _: Key) -> None:
-        self._writer.node_capture_changed()
-        if self._programs.synced.is_set():
-            self._take_dispatch()
-
-    def _take_dispatch(self) -> None:
-        node_capture = self._own_node_capture()
-        if node_capture is not None:
-            self._loop.dispatch(node_capture)
-            self._file.outdated()
-
-    def _program_changed(self, key: Key) -> None:
-        self._loop.program_changed(*key)
-        self._file.outdated()
-
-    def _why_unhealthy(self) -> str | None:
-        look = self._loop.longest_look
-        return f"a look at a pod has lasted {look:.0f} s" if look > STUCK else None
-
-    def _why_unready(self) -> str | None:
-        if self._goes_on:
-            return "going on from the last known dispatch: the API server does not answer"
-        if not (self._programs.synced.is_set() and self._dispatch.synced.is_set()):
-            return "the dispatch of this node has not been received yet"
-        return self._why_unhealthy()
-
-
-async def _listeners(broker: Broker, sandbox: Sandbox) -> tuple[Listener, ...]:
-    return result_of(await broker.run(sandbox, ListListeners()), Listeners).listeners
-
-
-def _seconds_since_boot() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def _timestamp() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    async with (
+        Broker(zygote) as opener,
+        Broker(zygote) as runner,
+        connected(in_cluster(os.environ)) as client,
+    ):
+        await Agent(options, zygote.host, opener, runner, client).run()

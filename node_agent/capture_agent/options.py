@@ -29,6 +29,11 @@ def _parser() -> argparse.ArgumentParser:
         help="name of this node (default: $NODE_NAME)",
     )
     parser.add_argument(
+        "--namespace",
+        default=os.environ.get("POD_NAMESPACE", ""),
+        help="the agent's own namespace, whose pods always start (default: $POD_NAMESPACE)",
+    )
+    parser.add_argument(
         "--state-dir",
         type=Path,
         default=Path("/var/lib/traffic-capture"),
@@ -47,6 +52,14 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=8081,
         help="port of /healthz and /readyz (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--nri-socket",
+        type=Path,
+        default=None,
+        metavar="PATH",
+        help="socket of the container runtime's Node Resource Interface, by which it asks the "
+        "agent before it starts a pod (default: the runtime is not asked for that)",
     )
     parser.add_argument(
         "--log-level",

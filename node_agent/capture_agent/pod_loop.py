@@ -190,8 +190,9 @@ class PodLoop:
 
     def look_again(self, pod_uid: str) -> None:
         """Examine a pod at once: something in it changed."""
-        if pod_uid in self._records:
-            self._schedule.put(pod_uid, 0)
+        record = self.known(pod_uid)
+        if record is not None:
+            self._schedule.put(record.pod.uid, 0)
 
     def ended(self, pod_uid: str) -> None:
         """Forget a pod that nobody dispatched: its sandbox is gone."""
@@ -199,6 +200,11 @@ class PodLoop:
         if record is not None and record.is_provisional:
             self._drop(pod_uid)
             self._publish()
+
+    def introduce(self, agent: AgentInfo) -> None:
+        """Say from now on of the agent what is said here."""
+        self._agent = agent
+        self._publish()
 
     async def _work(self) -> None:
         while True:

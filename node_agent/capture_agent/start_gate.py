@@ -9,6 +9,7 @@ until the cause is gone. Pods of namespaces that the cluster can't do without ar
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -37,6 +38,13 @@ class Finder(Protocol):
         """Forget what the runtime said of a pod: its sandbox is gone."""
 
 
+class Told(Protocol):
+    """Hears whether the runtime asks us before it starts a pod."""
+
+    def __call__(self, *, connected: bool, runtime: str, version: str) -> None:
+        """Take what is so from now on."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Claim:
     """A capture's claim to a starting pod."""
@@ -58,12 +66,18 @@ class _Claim:
 
 @dataclass(frozen=True, slots=True)
 class StartGate:
-    """Decides about starting pods; `never_refused` are namespaces whose pods start in any case."""
+    """Decides about starting pods.
+
+    `never_refused` are namespaces whose pods start in any case. `closed` is given the UID of each
+    pod whose sandbox ended; `told` hears whether the runtime asks us.
+    """
 
     loop: PodLoop
     finder: Finder
     candidates: Candidates
     never_refused: frozenset[str]
+    closed: Callable[[str], None]
+    told: Told
     _sandboxes: dict[str, PodSandbox] = field(default_factory=dict)
     """The sandboxes that the runtime told of, by the UID of their pod."""
 
@@ -107,6 +121,15 @@ class StartGate:
         claim = self._claim(described)
         return None if claim is None else self._refusal(claim, "it could not be captured in time")
 
+    def connected(self, runtime: str, version: str) -> None:
+        """From now on, no pod starts without us."""
+        self.told(connected=True, runtime=runtime, version=version)
+
+    def disconnected(self, why: str) -> None:
+        """Pods start without us."""
+        del why  # which the connection has logged
+        self.told(connected=False, runtime="", version="")
+
     def program_changed(self, namespace: str, name: str) -> None:
         """Decide anew about pods that nobody has dispatched yet."""
         self.candidates.changed(namespace, name)
@@ -124,6 +147,7 @@ class StartGate:
     def _let_go(self, pod_uid: str) -> None:
         del self._sandboxes[pod_uid]
         self.finder.ended(pod_uid)
+        self.closed(pod_uid)
         self.loop.ended(pod_uid)
 
     async def _decide(self, described: PodSandbox, *, is_starting: bool) -> str | None:
