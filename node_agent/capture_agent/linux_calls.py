@@ -27,11 +27,14 @@ def prctl(option: int, *arguments: int) -> int:
     return _check(_libc.prctl(option, *words), "prctl")
 
 
-def die_with(parent: int) -> None:
-    """Be killed when the thread that forked this process ends; `parent` is the PID it had then."""
-    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def end_with(parent: int, sent: signal.Signals) -> None:
+    """Be sent a signal when the thread that forked this process ends.
+
+    `parent` is the PID that its process had then.
+    """
+    prctl(_PR_SET_PDEATHSIG, sent)
     if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)  # it had ended before the kernel was told
+        os.kill(os.getpid(), sent)  # it had ended before the kernel was told
 
 
 def adopt_orphans() -> None:

@@ -6,9 +6,9 @@ agent's PID, and the network namespace of the node, which is never entered. A pr
 with few modules, so that a fork costs a millisecond and hardly any memory, and a broker that died
 or hung is replaced at once.
 
-Nobody outlives the agent. Its death ends the packets, which ends the zygote and all that it
-started; should the zygote be stuck, the kernel kills it with its parent, its brokers with it, and
-what they run with them.
+Nobody outlives the agent. Its death ends the packets, and the kernel tells of it too; either way
+the zygote kills its brokers with what they run, and ends. Brokers are killed by the kernel when the
+zygote is; what they ran then comes to its own end.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from typing import Final, NoReturn
 from capture_agent.broker import serve
 from capture_agent.broker_protocol import MAX_OUTPUT
 from capture_agent.capabilities import BROKER, keep_only
-from capture_agent.linux_calls import adopt_orphans, die_with
+from capture_agent.linux_calls import adopt_orphans, end_with
 from capture_agent.zygote_protocol import FORK, NUMBER
 from capture_api.node_captures import NetnsIdentity
 
@@ -97,20 +97,23 @@ def _forked(zygote: Zygote, agents: socket.socket, brokers: socket.socket) -> in
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
-        agents.close()
-        zygote.agent.close()
-        _be_broker(parent, brokers, zygote.host)
+        _be_broker(zygote, parent, agents, brokers)
     os.setpgid(pid, pid)  # here too: the next request may be to kill the group
     return pid
 
 
-def _be_broker(parent: int, stream: socket.socket, host: NetnsIdentity) -> NoReturn:
+def _be_broker(
+    zygote: Zygote, parent: int, agents: socket.socket, stream: socket.socket
+) -> NoReturn:
     try:
-        die_with(parent)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        end_with(parent, signal.SIGKILL)
         os.setpgid(0, 0)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        agents.close()
+        zygote.agent.close()
         with contextlib.suppress(ConnectionError):
-            serve(stream, host)
+            serve(stream, zygote.host)
     except BaseException:  # noqa: BLE001 - whatever it was, no fork may go on as a second zygote
         _say(traceback.format_exc())
         os._exit(1)
@@ -144,18 +147,19 @@ def main() -> None:
     """Be the zygote until the agent is gone."""
     fd, parent, device, inode = map(int, sys.argv[1:])
     keep_only(BROKER)
-    die_with(parent)
-    adopt_orphans()
-    # Those are the agent's business; what is left to the kernel's default could be waited for.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    adopt_orphans()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     # Our own files are sockets: this is for what the programs that brokers run print.
     resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_OUTPUT, MAX_OUTPUT))
     gc.collect()
     gc.freeze()  # what is there now stays shared between all forks
     with socket.socket(fileno=fd) as agent:
+        # Not an exception, which could come in the midst of ending a broker.
+        signal.signal(signal.SIGTERM, lambda *_: agent.shutdown(socket.SHUT_RD))
+        end_with(parent, signal.SIGTERM)
         Zygote(agent, NetnsIdentity(device=device, inode=inode)).run()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,8 @@
 """The right namespace or none: claims that are not, or no longer, true are refused untouched."""
 
-import contextlib
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +16,7 @@ from capture_agent.reconciling import Reconciler
 from capture_agent.sandbox_finder import SandboxFinder
 from capture_agent.sandboxes import Sandbox, find_sandboxes
 from capture_api.node_captures import DispatchedPod, NetnsIdentity, PodState
+from kernel.capture_agent.cables import cable_to_be_gone
 from kernel.pods import ADDRESS, CGROUPS, MOVING, Pod, started_pod
 from unit.capture_agent.captures import capture, record
 
@@ -198,29 +196,6 @@ def move_to(cgroup: str, pod: Pod, other: Pod) -> None:
     assert pod.uid in cgroup
     procs = CGROUPS / "kubepods" / f"pod{pod.uid}" / "c1" / "cgroup.procs"
     procs.write_text(str(other.pid))
-
-
-WATCH_CABLE = """
-import socket, struct
-with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as links:
-    links.bind((0, 1))  # RTMGRP_LINK
-    links.settimeout(60)
-    print("watching", flush=True)
-    message = b""
-    while not (b"cable\\0" in message and struct.unpack_from("=IH", message)[1] == 17):  # DELLINK
-        message = links.recv(65536)
-"""
-
-
-@contextlib.contextmanager
-def cable_to_be_gone(pod: Pod) -> Iterator[None]:
-    """Wait at the end of the block until the pod's end of the cable has gone."""
-    argv = ["nsenter", "-t", str(pod.pid), "-n", sys.executable, "-c", WATCH_CABLE]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as watcher:
-        assert watcher.stdout
-        assert watcher.stdout.readline() == "watching\n"
-        yield
-        assert watcher.wait() == 0
 
 
 async def test_a_dead_pods_namespace_is_freed(broker: Broker, other_pod: Pod) -> None:

@@ -1,0 +1,201 @@
+"""Sockets that the broker opened in a pod's network namespace, used from outside of it."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from capture_agent.broker_client import Broker, SandboxRefusedError
+from capture_agent.broker_protocol import Refusal, SocketKind
+from capture_agent.processes import netns_of
+from capture_agent.zygote_client import Zygote
+from kernel.capture_agent.cables import cable_to_be_gone
+from kernel.pods import MOVING, Pod, started_pod
+
+CYCLES = 10_000
+_SIOCGSKNS = 0x894C
+_DUMP = 0x301
+_DONE = 3
+_GET_CHAINS = 10 << 8 | 4
+_GET_LINKS = 18
+
+
+async def descriptors(broker: Broker, zygote: Zygote) -> list[int]:
+    """Count the open descriptors of agent, broker and zygote."""
+    await broker.process(1)  # the broker is done with the request before
+    assert broker.pid is not None
+    pids = (os.getpid(), broker.pid, zygote.process.pid)
+    return [len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids]
+
+
+@contextlib.contextmanager
+def namespace_of(opened: socket.socket) -> Iterator[os.stat_result]:
+    """Ask the kernel which network namespace a socket is in."""
+    namespace = fcntl.ioctl(opened, _SIOCGSKNS)
+    try:
+        yield os.fstat(namespace)
+    finally:
+        os.close(namespace)
+
+
+def dump(opened: socket.socket, kind: int, body: bytes) -> bytes:
+    """Ask for a list and read it, as the agent does: the answers are there at once."""
+    opened.send(struct.pack("=IHHII", 16 + len(body), kind, _DUMP, 1, 0) + body)
+    parts = [opened.recv(65536)]
+    while struct.unpack_from("=IH", parts[-1])[1] != _DONE:
+        parts.append(opened.recv(65536))
+    return b"".join(parts)
+
+
+async def test_a_socket_is_in_the_pods_namespace_and_the_agent_is_not(
+    broker: Broker, pod: Pod, other_pod: Pod
+) -> None:
+    """What it lists is what the pod has, and not what its neighbour has."""
+    pod.run("nft", "add table ip nat; add chain ip nat MINE")
+    other_pod.run("nft", "add table ip nat; add chain ip nat THEIRS")
+    home = netns_of(os.getpid())
+    opened = await broker.open(pod.sandbox(), SocketKind.NETFILTER)
+    with contextlib.closing(opened):
+        chains = dump(opened.sockets[0], _GET_CHAINS, struct.pack("=BBH", socket.AF_INET, 0, 0))
+    assert b"MINE\0" in chains
+    assert b"THEIRS\0" not in chains
+    assert netns_of(os.getpid()) == home
+
+
+async def test_every_kind_of_socket_is_bound_to_the_pods_namespace(
+    broker: Broker, pod: Pod
+) -> None:
+    """And can be used: links are listed, and `lo` is one."""
+    kinds = tuple(kind for kind in SocketKind if kind is not SocketKind.PROC_NET)
+    sandbox = pod.sandbox()
+    opened = await broker.open(sandbox, *kinds)
+    with contextlib.closing(opened):
+        for descriptor in opened.sockets:
+            with namespace_of(descriptor) as namespace:
+                assert namespace.st_ino == sandbox.netns.inode
+        route = opened.sockets[kinds.index(SocketKind.ROUTE)]
+        assert b"lo\0" in dump(route, _GET_LINKS, bytes(16))
+    assert opened.own_user_namespace is False
+    assert opened.proc_net is None
+
+
+async def test_what_is_opened_survives_no_exec_and_does_not_block(broker: Broker, pod: Pod) -> None:
+    """A program that the agent runs has none of it, and no pod can make the agent wait."""
+    opened = await broker.open(pod.sandbox(), *SocketKind)
+    with contextlib.closing(opened):
+        assert opened.proc_net is not None
+        for descriptor in (*(item.fileno() for item in opened.sockets), opened.proc_net):
+            assert not os.get_inheritable(descriptor)
+        with pytest.raises(BlockingIOError):
+            opened.sockets[0].recv(1)
+
+
+async def test_the_pods_proc_net_is_readable_without_entering(broker: Broker, pod: Pod) -> None:
+    """As long as its process lives; it keeps nothing alive."""
+    opened = await broker.open(pod.sandbox(), SocketKind.PROC_NET)
+    with contextlib.closing(opened):
+        assert opened.proc_net is not None
+        table = os.open("if_inet6", os.O_RDONLY, dir_fd=opened.proc_net)
+        assert b"fd000009000000000000000000000007" in os.read(table, 4096)
+        os.close(table)
+        pod.kill()
+        with pytest.raises(OSError, match="No such") as raised:
+            os.open("if_inet6", os.O_RDONLY, dir_fd=opened.proc_net)
+        assert raised.value.errno in {errno.ENOENT, errno.ESRCH}
+
+
+async def test_nothing_leaks_over_ten_thousand_cycles(
+    zygote: Zygote, pod: Pod, other_pod: Pod
+) -> None:
+    """Neither in the agent nor in the broker nor in the zygote, refusals included."""
+    async with Broker(zygote) as broker:
+        sandboxes = (pod.sandbox(), other_pod.sandbox())
+        refused = replace(pod.sandbox(), pod_ips=("10.0.0.1",))
+        (await broker.open(sandboxes[0], SocketKind.NETFILTER)).close()
+        before = await descriptors(broker, zygote)
+        for cycle in range(CYCLES):
+            (await broker.open(sandboxes[cycle % 2], SocketKind.NETFILTER)).close()
+            if cycle % 100 == 0:
+                with pytest.raises(SandboxRefusedError):
+                    await broker.open(refused, *SocketKind)
+        assert await descriptors(broker, zygote) == before
+        assert broker.starts == 1
+
+
+async def test_a_namespace_is_held_until_its_sockets_are_closed(
+    broker: Broker, other_pod: Pod
+) -> None:
+    """Its end of a cable stays with the last socket, and goes with it."""
+    with started_pod() as pod:
+        there = ["type", "veth", "peer", "cable", "netns", str(other_pod.pid)]
+        pod.run("ip", "link", "add", "cable", *there)
+        opened = await broker.open(pod.sandbox(), *SocketKind)
+        with cable_to_be_gone(other_pod):
+            pod.kill()
+            assert "cable" in other_pod.run("ip", "link")
+            opened.close()
+
+
+def gone(pod: Pod) -> None:
+    """End a pod between discovery and entry."""
+    pod.kill()
+
+
+def moved(pod: Pod) -> None:
+    """Have a pod's process leave its namespace by itself."""
+    assert pod.process.stdin
+    pod.process.stdin.write("move\n")
+    pod.tell("moved")
+
+
+@pytest.mark.parametrize(
+    ("happens", "refusal"), [(gone, Refusal.SANDBOX_GONE), (moved, Refusal.SANDBOX_CHANGED)]
+)
+async def test_nothing_is_opened_in_a_sandbox_that_is_no_longer_the_claimed_one(
+    broker: Broker, happens: Callable[[Pod], None], refusal: Refusal
+) -> None:
+    """The same as for steps."""
+    with started_pod(MOVING) as pod:
+        sandbox = pod.sandbox()
+        happens(pod)
+        with pytest.raises(SandboxRefusedError) as raised:
+            await broker.open(sandbox, SocketKind.NETFILTER, SocketKind.PROC_NET)
+    assert raised.value.refusal is refusal
+
+
+async def test_nothing_is_opened_in_the_hosts_namespace(broker: Broker) -> None:
+    """Not even for a pod that is there, with its address."""
+    with started_pod(own_netns=False) as pod, pytest.raises(SandboxRefusedError) as raised:
+        await broker.open(pod.sandbox("127.0.0.1"), SocketKind.NETFILTER)
+    assert raised.value.refusal is Refusal.HOST_NETWORK
+
+
+async def test_a_starting_pods_addresses_may_be_unknown(broker: Broker, pod: Pod) -> None:
+    """When that is said; everything else is verified all the same."""
+    starting = replace(pod.sandbox(), pod_ips=(), addresses_unknown=True)
+    (await broker.open(starting, SocketKind.NETFILTER)).close()
+    for false in (
+        replace(starting, start_time=1),
+        replace(starting, pod_uid="another"),
+        replace(starting, netns=replace(starting.netns, inode=1)),
+    ):
+        with pytest.raises(SandboxRefusedError) as raised:
+            await broker.open(false, SocketKind.NETFILTER)
+        assert raised.value.refusal is Refusal.SANDBOX_CHANGED
+
+
+async def test_more_descriptors_than_a_message_carries_are_refused(
+    broker: Broker, pod: Pod
+) -> None:
+    """And the broker stays."""
+    with pytest.raises(SandboxRefusedError, match="more than"):
+        await broker.open(pod.sandbox(), *[SocketKind.NETFILTER] * 17)
+    (await broker.open(pod.sandbox(), *[SocketKind.NETFILTER] * 16)).close()
+    assert broker.starts == 1
