@@ -168,16 +168,27 @@ def test_the_agent_writes_to_one_directory_of_the_node(chart: Rendered) -> None:
     }
 
 
-def test_the_agent_has_the_directory_of_the_runtimes_socket() -> None:
-    """Wherever it is on the node, since a runtime that restarts makes another socket."""
-    agent = render({"nri": {"socket": "/run/k3s/nri/plugins.sock"}}).one(*AGENT)
-    assert volumes_of(agent)["nri"]["hostPath"]["path"] == "/run/k3s/nri"
+@pytest.mark.parametrize(
+    ("socket", "directory", "argument"),
+    [
+        ("/var/run/nri/nri.sock", "/var/run/nri", "/run/nri/nri.sock"),
+        ("/run/k3s/nri/plugins.sock", "/run/k3s/nri", "/run/nri/plugins.sock"),
+    ],
+)
+def test_the_agent_finds_the_runtimes_socket(socket: str, directory: str, argument: str) -> None:
+    """Wherever it is on the node: volume, mount and argument belong together."""
+    agent = render({"nri": {"socket": socket}}).one(*AGENT)
+    assert volumes_of(agent)["nri"]["hostPath"]["path"] == directory
+    mounted = mounts_of(agent)["nri"]["mountPath"]
+    assert argument.startswith(f"{mounted}/")
+    assert f"--nri-socket={argument}" in container_of(agent)["args"]
 
 
 def test_without_nri_the_agent_gets_nothing_of_the_runtime() -> None:
     """Whoever may talk to that socket may change any container of the node."""
     agent = render({"nri": {"enabled": False}}).one(*AGENT)
     assert not {"nri", "netns"} & {*volumes_of(agent), *mounts_of(agent)}
+    assert not [it for it in container_of(agent)["args"] if it.startswith("--nri-socket")]
 
 
 @pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS.keys())
