@@ -7,6 +7,7 @@ import platform
 import sys
 
 import kopf
+from kopf._cogs.clients.errors import APINotFoundError
 from kopf._core.engines.peering import Identity
 from kubernetes.aio.client import ApiClient, Configuration
 
@@ -16,6 +17,11 @@ from capture_operator.kubernetes_api import KubernetesApi
 from capture_operator.logs import configure_logging
 from capture_operator.options import Options, parse_options
 from capture_operator.watching import kopf_settings, register_watches
+
+_KIND_GONE = (
+    "the API server does not know a kind any more that was watched: install the "
+    "CustomResourceDefinitions again; until then agents go on with what they know"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +35,9 @@ def main() -> None:
             asyncio.run(_run(options))
     except NoCredentialsError as error:
         sys.exit(f"traffic-capture-operator: {error}")
+    except APINotFoundError:
+        # kopf can't go on from here. Started again, the operator waits until the kind is back.
+        sys.exit(f"traffic-capture-operator: {_KIND_GONE}")
 
 
 async def _run(options: Options) -> None:
