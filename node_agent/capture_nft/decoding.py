@@ -8,7 +8,6 @@ one that gives an address twice, of which iptables would print one.
 `-p` is read as 1.8.9 sends it and as 1.8.11 does, addresses with or without a bitwise expression.
 """
 
-import re
 import struct
 import sys
 from collections import deque
@@ -39,6 +38,7 @@ from capture_nft.expressions import (
 )
 from capture_nft.headers import (
     DESTINATION_OFFSETS,
+    INTERFACE_NAME,
     SOURCE_OFFSETS,
     TCP,
     UDP,
@@ -72,7 +72,6 @@ T = TypeVar("T")
 _IPV4_PROTOCOL: Final = Payload(NETWORK_HEADER, 9, 1)
 _PORT_SIZE: Final = 2
 _MARK_SIZE: Final = 4
-_INTERFACE: Final = re.compile(rb"[!-~]{1,15}")
 _XT_MATCHES: Final[Mapping[tuple[str, int], Callable[[bytes], Match]]] = {
     (Owner.NAME, Owner.REVISION): Owner.of,
     (Multiport.NAME, Multiport.REVISION): Multiport.of,
@@ -180,11 +179,12 @@ class _Decoder:
 
     def _interface(self) -> Interface:
         cmp = self._cmp()
-        name, terminated = cmp.data.rstrip(b"\0"), cmp.data.endswith(b"\0")
+        name = cmp.data.rstrip(b"\0").decode("latin-1")
+        terminated = cmp.data.endswith(b"\0")
         # `eth+` with a NUL is the interface of that very name, which iptables prints alike.
-        if not _INTERFACE.fullmatch(name) or (terminated and name.endswith(b"+")):
+        if not INTERFACE_NAME.fullmatch(name) or (terminated and name.endswith("+")):
             raise UnknownExpressionError(f"an interface of an ambiguous name: {name!r}")
-        return Interface(name.decode() + ("" if terminated else "+"), cmp.inverted)
+        return Interface(name + ("" if terminated else "+"), cmp.inverted)
 
     def _protocol(self) -> Protocol:
         cmp = self._cmp(1)

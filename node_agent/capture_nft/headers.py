@@ -4,6 +4,7 @@ iptables prints them ahead of all matches, in the order -s -d -i -o -p, and ipta
 sends them as -i -o -p -s -d.
 """
 
+import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Final
@@ -28,6 +29,8 @@ PROTOCOL_NAMES: Final = {
     58: "ipv6-icmp", 132: "sctp", 136: "udplite",
 }  # fmt: skip
 """Protocols that iptables prints by name on any machine, and the common ones of /etc/protocols."""
+INTERFACE_NAME: Final = re.compile(r"[!-~]{1,15}")
+"""Names that mean nothing else in a text; the kernel's have at most 15 characters."""
 TCP: Final = 6
 UDP: Final = 17
 

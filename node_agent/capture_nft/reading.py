@@ -15,7 +15,7 @@ from typing import Final
 
 from capture_nat.rule_text import words
 from capture_nft.errors import UnknownExpressionError, UnreadableRuleError
-from capture_nft.headers import TCP, UDP, Addresses, Interface, Protocol
+from capture_nft.headers import INTERFACE_NAME, TCP, UDP, Addresses, Interface, Protocol
 from capture_nft.listing import text_of
 from capture_nft.matches import Ports, Transport
 from capture_nft.rules import Match, Rule, Target
@@ -23,6 +23,8 @@ from capture_nft.verdicts import Verdict, jump_to
 from capture_nft.xt_nat import Nat, NatKind
 from capture_nft.xt_owner import Ids, Owner
 
+_MAX_PORT: Final = 0xFFFF
+_MAX_ID: Final = 0xFFFFFFFF
 _PROTOCOLS: Final = {"tcp": TCP, "udp": UDP}
 
 
@@ -76,9 +78,9 @@ def _with_header(rule: Rule, option: str, value: str, inverted: bool) -> Rule:  
         case "-d":
             return replace(rule, destination=Addresses(ip_network(value), inverted))
         case "-i":
-            return replace(rule, in_interface=Interface(value, inverted))
+            return replace(rule, in_interface=Interface(_interface(value), inverted))
         case "-o":
-            return replace(rule, out_interface=Interface(value, inverted))
+            return replace(rule, out_interface=Interface(_interface(value), inverted))
         case "-p":
             return replace(rule, protocol=Protocol(_PROTOCOLS[value], inverted))
     raise ValueError(f"option {option}")
@@ -90,17 +92,17 @@ def _target(name: str, left: deque[str]) -> Target:
     if name != NatKind.REDIRECT:
         return jump_to(name)
     _expect("--to-ports", left)
-    return Nat.redirect(*_range(left.popleft(), "-"))
+    return Nat.redirect(*_range(left.popleft(), "-", _MAX_PORT))
 
 
 def _transport(protocol: str, left: deque[str]) -> Match:
     _expect("--dport", left)
-    return Transport(protocol, destination=Ports(*_range(left.popleft(), ":")))
+    return Transport(protocol, destination=Ports(*_range(left.popleft(), ":", _MAX_PORT)))
 
 
 def _owner(_: str, left: deque[str]) -> Match:
     option = left.popleft()
-    ids = Ids(*_range(left.popleft(), "-"))
+    ids = Ids(*_range(left.popleft(), "-", _MAX_ID))
     return Owner(**{_OWNERS[option]: ids})
 
 
@@ -109,9 +111,18 @@ def _expect(option: str, left: deque[str]) -> None:
         raise ValueError(f"{found} where {option} should be")
 
 
-def _range(value: str, separator: str) -> tuple[int, int]:
+def _range(value: str, separator: str, most: int) -> tuple[int, int]:
     first, _, last = value.partition(separator)
-    return int(first), int(last or first)
+    ends = int(first), int(last or first)
+    if not 0 <= ends[0] <= ends[1] <= most:
+        raise ValueError(f"{value} is no range up to {most}")
+    return ends
+
+
+def _interface(name: str) -> str:
+    if not INTERFACE_NAME.fullmatch(name):
+        raise ValueError(f"{name} is no name of an interface")
+    return name
 
 
 _OWNERS: Final = {"--uid-owner": "uid", "--gid-owner": "gid"}
