@@ -73,18 +73,27 @@ class Pod:
 
 
 @contextlib.contextmanager
-def started_pod(script: str = QUIET, *, own_netns: bool = True) -> Iterator[Pod]:
-    """Start a pod for the block: in a network namespace of its own, or in the host's."""
+def started_pod(
+    script: str = QUIET, *, own_netns: bool = True, own_users: bool = False
+) -> Iterator[Pod]:
+    """Start a pod for the block: in a network namespace of its own, or in the host's.
+
+    With `own_users` that is owned by a user namespace of its own, as with `hostUsers: false`.
+    """
     uid = str(uuid.uuid4())
     cgroup = CGROUPS / "kubepods" / f"pod{uid}" / "c1"
     cgroup.mkdir(parents=True)
-    argv = [*(["unshare", "--net"] if own_netns else []), "sh", "-c", script]
+    users = ["--user"] if own_users else []
+    argv = [*(["unshare", "--net", *users] if own_netns else []), "sh", "-c", script]
     with subprocess.Popen(
         argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         pod = Pod(uid, process)
         try:
             pod.tell("up")
+            if own_users:
+                for kind in ("uid_map", "gid_map"):
+                    Path(f"/proc/{process.pid}/{kind}").write_text("0 100000 65536\n")
             (cgroup / "cgroup.procs").write_text(str(process.pid))
             if own_netns:
                 pod.run("ip", "link", "set", "lo", "up")
