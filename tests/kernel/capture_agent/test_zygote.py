@@ -18,15 +18,16 @@ from capture_api.node_captures import NetnsIdentity
 from kernel.pods import ADDRESS, Pod
 
 AGENT_PROCESS = """
-import pathlib, subprocess
+import os, pathlib, subprocess
 from capture_agent.broker_stream import readable
 from capture_agent.capabilities import AGENT, keep_only
+from capture_agent.linux_calls import CLONE_NEWNET, setns
 keep_only(AGENT)
 print(pathlib.Path("/proc/self/status").read_text())
 print(subprocess.run(["cat", "/proc/self/status"], capture_output=True, text=True).stdout)
 try:
-    open("/proc/1/ns/net").close()
-    print("can open the namespace of pid 1")
+    setns(os.open("/proc/self/ns/net", os.O_RDONLY), CLONE_NEWNET)
+    print("entered")
 except PermissionError:
     print("denied")
 """
@@ -38,13 +39,13 @@ def capabilities(status: str) -> set[tuple[str, int]]:
     return {(name, int(value, 16)) for name, value in lines}
 
 
-def only(kept: int) -> set[tuple[str, int]]:
+def only(kept: int, bounding: int | None = None) -> set[tuple[str, int]]:
     """Name the sets of a process that has given up all but these."""
     return {
         ("CapInh:", 0),
         ("CapPrm:", kept),
         ("CapEff:", kept),
-        ("CapBnd:", kept),
+        ("CapBnd:", kept if bounding is None else bounding),
         ("CapAmb:", 0),
     }
 
@@ -59,14 +60,25 @@ async def test_zygote_and_broker_have_four_capabilities(
         assert capabilities(status) == only(mask(BROKER))
 
 
-def test_an_agent_keeps_two_for_good() -> None:
+IN_THE_CHARTS_POD = (
+    "setpriv", "--no-new-privs", "--inh-caps=-all",
+    "--bounding-set=-all,+net_admin,+net_raw,+sys_admin,+sys_ptrace",
+)  # fmt: skip
+"""Starts a program with what a container of the chart has: SETPCAP is not among it."""
+
+
+@pytest.mark.parametrize(
+    ("start", "bounding"), [((), mask(AGENT)), (IN_THE_CHARTS_POD, mask(BROKER))]
+)
+def test_an_agent_keeps_two_for_good(start: tuple[str, ...], bounding: int) -> None:
     """A program that it runs as root has them no more than it has itself."""
     done = subprocess.run(
-        [sys.executable, "-c", AGENT_PROCESS], capture_output=True, text=True, check=True
+        [*start, sys.executable, "-c", AGENT_PROCESS], capture_output=True, text=True, check=True
     )
-    own, run = done.stdout.split("\n\n", 1)
-    assert capabilities(own) == capabilities(run) == only(mask(AGENT))
+    own, run, opened = done.stdout.rsplit("\n\n", 2)
+    assert capabilities(own) == capabilities(run) == only(mask(AGENT), bounding)
     assert "NoNewPrivs:\t1" in own
+    assert opened == "denied\n"
 
 
 async def test_a_killed_zygote_is_noticed_and_its_brokers_end(
