@@ -97,7 +97,10 @@ def test_a_forged_mirror_steers_nobody(kube: Kube) -> None:
         # Nobody but the kubelet may write this; with it, the name is all that is wrong.
         addresses = json.dumps({"status": {"podIP": ELSEWHERE, "podIPs": [{"ip": ELSEWHERE}]}})
         kube.run("patch", "pod/forged", "--subresource=status", "--type=merge", "-p", addresses)
-        eventually(lambda: evidence(kube).get("forged", {}).get("reason"), "AddressMissing".__eq__)
+        eventually(
+            lambda: evidence(kube).get("forged", {}),
+            lambda seen: seen.get("reason") == "AddressMissing",
+        )
         assert ours(kube.nat("victim", "-S")) == ""
     finally:
         kube.patch("pod/forged", {"metadata": {"finalizers": None}})

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from cluster.installation import OPERATOR
+from cluster.installation import OPERATOR, pods
 from cluster.kube import SYSTEM, Kube, eventually
 from cluster.node_side import captured_here, nat, only_local
 from cluster.test_absence import handles, programmed, rules
@@ -45,12 +45,13 @@ def test_without_the_kind_rules_are_guarded_and_with_it_the_status_is_back(
     kube: Kube, web: str
 ) -> None:
     """Nothing is taken away; what happened meanwhile is told afterwards, and counted once."""
-    before = handles(web)
+    before, began = handles(web), restarts(kube)
     with kind_deleted(kube):
         assert handles(web) == before
         nat(web, "-F", "ISTIO_INBOUND")
         eventually(lambda: rules(web), lambda seen: seen == REFERENCE_RULES)
-    eventually(lambda: states(kube).get(web), "Programmed".__eq__)
+        eventually(lambda: restarts(kube), lambda seen: seen > began)
+    eventually(lambda: states(kube), lambda seen: seen.get(web) == "Programmed")
     seen = eventually(lambda: status(kube), lambda seen: seen["drift"]["repaired"] == 1)
     assert seen["drift"]["detected"] == 1
     eventually(lambda: status(kube), is_ready)
@@ -60,6 +61,12 @@ def test_without_the_kind_rules_are_guarded_and_with_it_the_status_is_back(
 
     captured_here(kube, "late")
     eventually(lambda: status(kube, "late"), lambda seen: programmed(seen) == 1)
+
+
+def restarts(kube: Kube) -> int:
+    """Count how often the operator was started again."""
+    [operator] = pods(kube, OPERATOR)
+    return int(operator["status"]["containerStatuses"][0]["restartCount"])
 
 
 def states(kube: Kube) -> dict[str, str]:
