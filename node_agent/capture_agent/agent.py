@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 
+from capture_agent import nri_state
 from capture_agent.broker_client import Broker, BrokerLostError, result_of
 from capture_agent.broker_protocol import Listener, Listeners, ListListeners
 from capture_agent.candidates import Candidates
@@ -95,11 +96,12 @@ class Agent:
             programs=self._programs.objects,
             clocks=Clocks(time.monotonic, time.time, _seconds_since_boot),
         )
+        self._nri = None if options.nri_socket is None else _unconnected()
         self._loop = PodLoop(
             examiner.examine,
             self._publish,
             Timing(time.monotonic, partial(random.uniform, 0.8, 1.2), options.poll_interval),
-            _agent_info(),
+            _agent_info(self._nri),
             kept,
         )
         self._gate = StartGate(
@@ -208,10 +210,13 @@ class Agent:
         self._loop.look_again(pod_uid)
 
     def _nri_told(self, *, connected: bool, runtime: str, version: str) -> None:
-        nri = node_captures.NriConnection(
-            connected=connected, runtime=runtime, version=version, since=_timestamp()
+        before = self._nri or _unconnected()
+        now = _timestamp()
+        self._nri = nri_state.told(
+            before, connected=connected, runtime=runtime, version=version, now=now
         )
-        self._loop.introduce(_agent_info(nri))
+        if self._nri != before:
+            self._loop.introduce(_agent_info(self._nri))
 
     def _why_unhealthy(self) -> str | None:
         look = self._loop.longest_look
@@ -235,6 +240,10 @@ def _seconds_since_boot() -> float:
 
 def _timestamp() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _unconnected() -> node_captures.NriConnection:
+    return node_captures.NriConnection(connected=False, since=_timestamp())
 
 
 def _agent_info(nri: node_captures.NriConnection | None = None) -> AgentInfo:

@@ -22,8 +22,8 @@ from capture_nri.pod_sandboxes import PodSandbox
 
 log = logging.getLogger(__name__)
 
-_CRI_LABELS = "io.kubernetes."
-"""What the kubelet adds to a pod's labels for the runtime."""
+_RUNTIME_LABELS = ("io.kubernetes.pod.", "io.cri-containerd.")
+"""What the kubelet and the runtime add to a pod's labels."""
 
 _MAY_START = frozenset({PodState.PROGRAMMED, PodState.NOT_APPLICABLE})
 
@@ -168,7 +168,9 @@ class StartGate:
                 return None
             return _Claim(pod, self.candidates.named(pod.namespace, pod.program.name))
         labels = {
-            key: value for key, value in described.labels.items() if not key.startswith(_CRI_LABELS)
+            key: value
+            for key, value in described.labels.items()
+            if not key.startswith(_RUNTIME_LABELS)
         }
         candidate = self.candidates.winner(described.namespace, labels)
         return None if candidate is None else _Claim(_pod(described, candidate), candidate)
