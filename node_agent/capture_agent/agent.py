@@ -11,8 +11,8 @@ from functools import partial
 from importlib.metadata import version
 
 from capture_agent import nri_state
-from capture_agent.broker_client import Broker, BrokerLostError, result_of
-from capture_agent.broker_protocol import Listener, Listeners, ListListeners
+from capture_agent.broker_client import Broker, BrokerLostError
+from capture_agent.broker_netlink import tcp_listeners
 from capture_agent.candidates import Candidates
 from capture_agent.checkpoint_file import CheckpointFile
 from capture_agent.checkpoints import Checkpoint, checkpoint_of
@@ -22,6 +22,7 @@ from capture_agent.informers import Informer, Key
 from capture_agent.iptables_backend import IptablesBackend
 from capture_agent.journal import BOOT_ID, Journal
 from capture_agent.kube_client import KubeClient
+from capture_agent.listening import Listener
 from capture_agent.netlink_backend import NETLINK, NetlinkBackend
 from capture_agent.nri_connection import NriConnection
 from capture_agent.own_node_capture import decode_node_capture, node_captures_path
@@ -92,7 +93,7 @@ class Agent:
         examiner = Examiner(
             reconciler=Reconciler(backend, journal, time.monotonic, _timestamp),
             finder=self._finder,
-            listeners=partial(_listeners, opener),
+            listeners=partial(_listeners, self._held),
             programs=self._programs.objects,
             clocks=Clocks(time.monotonic, time.time, _seconds_since_boot),
         )
@@ -230,8 +231,8 @@ class Agent:
         return self._why_unhealthy()
 
 
-async def _listeners(broker: Broker, sandbox: Sandbox) -> tuple[Listener, ...]:
-    return result_of(await broker.run(sandbox, ListListeners()), Listeners).listeners
+async def _listeners(held: HeldSandboxes, sandbox: Sandbox) -> tuple[Listener, ...]:
+    return tcp_listeners((await held.hold(sandbox)).sock_diag)
 
 
 def _seconds_since_boot() -> float:

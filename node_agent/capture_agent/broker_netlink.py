@@ -12,7 +12,8 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-from capture_agent.broker_protocol import NETLINK_NETFILTER, NETLINK_SOCK_DIAG, Chain, Listener
+from capture_agent.broker_protocol import NETLINK_NETFILTER, Chain
+from capture_agent.listening import Listener
 
 _HEADER: Final = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ATTRIBUTE: Final = struct.Struct("=HH")  # length, type
@@ -43,21 +44,21 @@ _ADDRESS_SIZE: Final = {socket.AF_INET: 4, socket.AF_INET6: 16}
 def addresses() -> frozenset[bytes]:
     """List the addresses of this network namespace, both families, in network byte order."""
     request = _IFADDRMSG.pack(0, 0, 0, 0, 0)
-    return frozenset(
-        value
-        for message in _dump(socket.NETLINK_ROUTE, _GET_ADDRESSES, request)
-        for kind, value in _attributes(message[_IFADDRMSG.size :])
-        if kind in {_IFA_ADDRESS, _IFA_LOCAL}
-    )
+    with _opened(socket.NETLINK_ROUTE) as netlink:
+        return frozenset(
+            value
+            for message in _dump(netlink, _GET_ADDRESSES, request)
+            for kind, value in _attributes(message[_IFADDRMSG.size :])
+            if kind in {_IFA_ADDRESS, _IFA_LOCAL}
+        )
 
 
 def nat_chains(family: int) -> tuple[Chain, ...]:
     """List the chains of the nf_tables table `nat` of an address family."""
     request = _NFGENMSG.pack(family, 0, 0)
-    found = (
-        dict(_attributes(message[_NFGENMSG.size :]))
-        for message in _dump(NETLINK_NETFILTER, _GET_CHAINS, request)
-    )
+    with _opened(NETLINK_NETFILTER) as netlink:
+        messages = _dump(netlink, _GET_CHAINS, request)
+    found = (dict(_attributes(message[_NFGENMSG.size :])) for message in messages)
     return tuple(
         Chain(_text(chain[_CHAIN_NAME]), _comment(chain.get(_CHAIN_USERDATA, b"")))
         for chain in found
@@ -65,29 +66,43 @@ def nat_chains(family: int) -> tuple[Chain, ...]:
     )
 
 
-def tcp_listeners() -> tuple[Listener, ...]:
-    """List the TCP sockets in LISTEN state of both families."""
+def tcp_listeners(sock_diag: socket.socket) -> tuple[Listener, ...]:
+    """List the TCP sockets in LISTEN state of both families.
+
+    Args:
+        sock_diag: a NETLINK_SOCK_DIAG socket, for the network namespace that it was opened in.
+
+    Raises:
+        OSError: they could not be listed.
+    """
     return tuple(
-        listener for family, size in _ADDRESS_SIZE.items() for listener in _listeners(family, size)
+        listener
+        for family, size in _ADDRESS_SIZE.items()
+        for listener in _listeners(sock_diag, family, size)
     )
 
 
-def _listeners(family: socket.AddressFamily, size: int) -> Iterator[Listener]:
+def _listeners(
+    sock_diag: socket.socket, family: socket.AddressFamily, size: int
+) -> Iterator[Listener]:
     request = _DIAG_REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0, _TCP_LISTEN)
-    for message in _dump(NETLINK_SOCK_DIAG, _GET_SOCKETS, request):
+    for message in _dump(sock_diag, _GET_SOCKETS, request):
         port, _, source = _DIAG_ID.unpack_from(message)
         yield Listener(socket.inet_ntop(family, source[:size]), port)
 
 
-def _dump(protocol: int, kind: int, request: bytes) -> tuple[bytes, ...]:
+def _opened(protocol: int) -> socket.socket:
+    return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
+
+
+def _dump(netlink: socket.socket, kind: int, request: bytes) -> tuple[bytes, ...]:
     """Ask for a list, again if it changed while it was written; the payload of each message."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol) as netlink:
-        size = _HEADER.size + len(request)
-        for sequence in range(1, _ATTEMPTS + 1):
-            netlink.send(_HEADER.pack(size, kind, _REQUEST_DUMP, sequence, 0) + request)
-            answers = tuple(_answers(netlink))
-            if not any(flags & _INTERRUPTED for _, flags, _ in answers):
-                return tuple(payload for answer, _, payload in answers if answer not in _ENDS)
+    size = _HEADER.size + len(request)
+    for sequence in range(1, _ATTEMPTS + 1):
+        netlink.send(_HEADER.pack(size, kind, _REQUEST_DUMP, sequence, 0) + request)
+        answers = tuple(_answers(netlink))
+        if not any(flags & _INTERRUPTED for _, flags, _ in answers):
+            return tuple(payload for answer, _, payload in answers if answer not in _ENDS)
     raise OSError(errno.EINTR, f"it changed during each of {_ATTEMPTS} attempts to list it")
 
 

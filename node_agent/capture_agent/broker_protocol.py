@@ -59,10 +59,6 @@ class ListLegacyTables(msgspec.Struct, frozen=True, tag=True):
     family: int
 
 
-class ListListeners(msgspec.Struct, frozen=True, tag=True):
-    """List the TCP sockets in LISTEN state of both families."""
-
-
 class Connect(msgspec.Struct, frozen=True, tag=True):
     """Make a TCP connection, and close it as soon as it stands or can't be had."""
 
@@ -71,7 +67,7 @@ class Connect(msgspec.Struct, frozen=True, tag=True):
     timeout: float = 1.0
 
 
-Step = Execute | ListChains | ListLegacyTables | ListListeners | Connect
+Step = Execute | ListChains | ListLegacyTables | Connect
 
 
 class Executed(msgspec.Struct, frozen=True, tag=True):
@@ -101,26 +97,13 @@ class LegacyTables(msgspec.Struct, frozen=True, tag=True):
     names: tuple[str, ...]
 
 
-class Listener(msgspec.Struct, frozen=True, tag=True):
-    """A listening TCP socket: its address ("0.0.0.0" or "::" for every one) and its port."""
-
-    address: str
-    port: int
-
-
-class Listeners(msgspec.Struct, frozen=True, tag=True):
-    """Every listening TCP socket of the namespace."""
-
-    listeners: tuple[Listener, ...]
-
-
 class Connected(msgspec.Struct, frozen=True, tag=True):
     """What became of a connection: "" if it was accepted, else e.g. `ECONNREFUSED`, `ETIMEDOUT`."""
 
     error: str
 
 
-StepResult = Executed | Chains | LegacyTables | Listeners | Connected
+StepResult = Executed | Chains | LegacyTables | Connected
 
 
 class SocketKind(StrEnum):

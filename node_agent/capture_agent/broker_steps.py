@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from capture_agent.broker_netlink import nat_chains, tcp_listeners
+from capture_agent.broker_netlink import nat_chains
 from capture_agent.broker_programs import execute
 from capture_agent.broker_protocol import (
     Chains,
@@ -19,9 +19,7 @@ from capture_agent.broker_protocol import (
     Execute,
     LegacyTables,
     ListChains,
-    Listeners,
     ListLegacyTables,
-    ListListeners,
     Step,
     StepResult,
 )
@@ -47,14 +45,12 @@ def take_all(steps: Iterable[Step], user_namespace: int | None) -> Iterator[Step
             yield _take(step)
 
 
-def _take(step: ListChains | ListLegacyTables | ListListeners | Connect) -> StepResult:
+def _take(step: ListChains | ListLegacyTables | Connect) -> StepResult:
     match step:
         case ListChains(family):
             return Chains(nat_chains(family))
         case ListLegacyTables(family):
             return LegacyTables(_legacy_tables(family))
-        case ListListeners():
-            return Listeners(tcp_listeners())
         case Connect():
             return Connected(_connect(step))
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from capture_agent.broker_client import BrokerLostError, SandboxRefusedError
-from capture_agent.broker_protocol import Listener
 from capture_agent.desired import (
     Capture,
     NotApplicable,
@@ -22,7 +21,7 @@ from capture_agent.desired import (
 from capture_agent.drift_accounting import failed
 from capture_agent.failures import finding_of
 from capture_agent.first_capture import Moment, with_first_capture
-from capture_agent.listening import ports_not_listening
+from capture_agent.listening import Listener, ports_not_listening
 from capture_agent.reconciling import Reconciler
 from capture_agent.records import PROGRAMMED, Finding, PodRecord
 from capture_agent.sandbox_finder import SandboxFinder
@@ -31,7 +30,7 @@ from capture_api.node_captures import START_REFUSED, PodState
 
 log = logging.getLogger(__name__)
 
-LISTENING_SECONDS = 15.0
+LISTENING_SECONDS = 30.0
 """How long it is believed of an undisturbed pod who listens in it."""
 
 MAX_SEEN = 1024
@@ -111,7 +110,8 @@ class Examiner:
         if isinstance(desired, Release):
             return await self.reconciler.release(record, sandbox)
         if self._is_at_rest(record, desired, sandbox):
-            return record
+            is_due = self._is_listening_due(record)
+            return await self._with_listening(record, desired, sandbox) if is_due else record
         before = record
         record = await self.reconciler.capture(record, desired, sandbox)
         now = Moment(self.clocks.wall(), self.clocks.since_boot())
@@ -132,9 +132,13 @@ class Examiner:
             and record.held_hash == desired.spec.hash
             and record.held_in == sandbox.netns
             and (seen.sandbox, seen.desired) == (sandbox, desired)
-            and self.clocks.monotonic() - seen.at < LISTENING_SECONDS
             and self.reconciler.backend.is_unchanged(sandbox)
         )
+
+    def _is_listening_due(self, record: PodRecord) -> bool:
+        seen = self._seen[record.pod.uid]
+        believed = self.clocks.monotonic() - seen.at < LISTENING_SECONDS
+        return bool(record.ports_not_listening) or not believed
 
     async def _with_listening(
         self, record: PodRecord, desired: Capture, sandbox: Sandbox
@@ -143,6 +147,8 @@ class Examiner:
             listeners = await self.listeners(sandbox)
         except (SandboxRefusedError, BrokerLostError) as failure:
             return replace(record, finding=finding_of(failure))
+        except OSError as error:
+            return replace(record, finding=failed("ListenersUnreadable", str(error)))
         self._remember(record.pod.uid, _Seen(sandbox, desired, self.clocks.monotonic()))
         silent = ports_not_listening(desired.spec.program, listeners, sandbox.pod_ips)
         return replace(record, ports_not_listening=silent)

@@ -8,10 +8,19 @@ the same here. One on `0.0.0.0` does not take IPv6.
 from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address
 
-from capture_agent.broker_protocol import Listener
+import msgspec
+
 from capture_agent.families import captured_families
 from capture_api.programs import Program
 from capture_nat.families import Family
+
+
+class Listener(msgspec.Struct, frozen=True):
+    """A listening TCP socket: its address ("0.0.0.0" or "::" for every one) and its port."""
+
+    address: str
+    port: int
+
 
 _EVERY_ADDRESS = {Family.IPV4: {"0.0.0.0", "::"}, Family.IPV6: {"::"}}  # noqa: S104 - compared with
 _LOOPBACK = {Family.IPV4: {"127.0.0.1"}, Family.IPV6: {"::1"}}

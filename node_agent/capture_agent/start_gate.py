@@ -167,12 +167,7 @@ class StartGate:
             if pod.program is None:
                 return None
             return _Claim(pod, self.candidates.named(pod.namespace, pod.program.name))
-        labels = {
-            key: value
-            for key, value in described.labels.items()
-            if not key.startswith(_RUNTIME_LABELS)
-        }
-        candidate = self.candidates.winner(described.namespace, labels)
+        candidate = self.candidates.winner(described.namespace, _own_labels(described))
         return None if candidate is None else _Claim(_pod(described, candidate), candidate)
 
     def _refusal(self, claim: _Claim, why: str) -> str | None:
@@ -183,6 +178,11 @@ class StartGate:
         self.loop.refused(claim.pod.uid, message)
         log.warning("pod %s/%s may not start: %s", claim.pod.namespace, claim.pod.name, message)
         return message
+
+
+def _own_labels(described: PodSandbox) -> dict[str, str]:
+    labels = described.labels.items()
+    return {key: value for key, value in labels if not key.startswith(_RUNTIME_LABELS)}
 
 
 def _pod(described: PodSandbox, candidate: Candidate | None) -> DispatchedPod:

@@ -5,6 +5,7 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,13 +15,14 @@ import msgspec
 import pytest
 
 from capture_agent.broker_client import Broker, BrokerLostError, SandboxRefusedError, result_of
+from capture_agent.broker_netlink import tcp_listeners
 from capture_agent.broker_protocol import (
     MAX_OUTPUT,
     Execute,
     Executed,
-    Listeners,
-    ListListeners,
+    ListChains,
     Refusal,
+    SocketKind,
 )
 from capture_agent.processes import netns_of
 from capture_agent.zygote_client import Zygote
@@ -109,7 +111,7 @@ async def test_a_broker_that_hangs_is_replaced(zygote: Zygote, pod: Pod) -> None
         os.kill(stopped, signal.SIGSTOP)
         broker._hang_seconds = 0.1
         with pytest.raises(BrokerLostError):
-            await broker.run(pod.sandbox(), ListListeners())
+            await broker.run(pod.sandbox(), ListChains(socket.AF_INET))
         assert is_gone(stopped)
         broker._hang_seconds = 10
         await broker.run(pod.sandbox(), TRUE)
@@ -222,8 +224,9 @@ def server(pod: Pod) -> Iterator[None]:
 @pytest.mark.usefixtures("server")
 async def test_listeners_of_the_pod_are_listed(broker: Broker, pod: Pod) -> None:
     """Of the pod's namespace, with the address they are bound to."""
-    results = await broker.run(pod.sandbox(), ListListeners())
-    found = {(item.address, item.port) for item in result_of(results, Listeners).listeners}
+    opened = await broker.open(pod.sandbox(), SocketKind.SOCK_DIAG)
+    found = {(each.address, each.port) for each in tcp_listeners(*opened.sockets)}
+    opened.close()
     assert found == {("127.0.0.1", 15001), ("::", 15006)}
 
 

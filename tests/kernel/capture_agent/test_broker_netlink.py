@@ -14,8 +14,9 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.diag import DiagSocket
 
 from capture_agent.broker_netlink import addresses, nat_chains, tcp_listeners
-from capture_agent.broker_protocol import Chain, Listener
+from capture_agent.broker_protocol import NETLINK_SOCK_DIAG, Chain
 from capture_agent.linux_calls import CLONE_NEWNET, setns
+from capture_agent.listening import Listener
 from kernel.pods import Pod
 
 T = TypeVar("T")
@@ -90,6 +91,7 @@ def test_listeners_are_those_that_a_library_lists(pod: Pod) -> None:
             socket.create_server(("::", 0), family=socket.AF_INET6),
             socket.create_connection(ours.getsockname()),
             DiagSocket() as diag,
+            socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as by_hand,
         ):
             diag.bind()
             found = [
@@ -97,7 +99,7 @@ def test_listeners_are_those_that_a_library_lists(pod: Pod) -> None:
                 for family in (socket.AF_INET, socket.AF_INET6)
                 for item in diag.get_sock_stats(family=family, states=_LISTEN)
             ]
-            return set(found), set(tcp_listeners())
+            return set(found), set(tcp_listeners(by_hand))
 
     by_library, by_hand = there(pod, listed)
     assert by_hand == by_library

@@ -25,10 +25,7 @@ from capture_agent.broker_protocol import (
     IdentifyNetns,
     LegacyTables,
     ListChains,
-    Listener,
-    Listeners,
     ListLegacyTables,
-    ListListeners,
     ListProcesses,
     Opened,
     OpenSockets,
@@ -65,7 +62,6 @@ steps = st.one_of(
     st.builds(Execute, argv=st.lists(st.text(), max_size=3).map(tuple), stdin=st.text()),
     st.builds(ListChains, family=numbers),
     st.builds(ListLegacyTables, family=numbers),
-    st.builds(ListListeners),
     st.builds(Connect, st.text(), numbers, st.floats(0, 9)),
 )
 requests = st.one_of(
@@ -79,7 +75,6 @@ results = st.one_of(
     st.builds(Executed, returncode=numbers, stdout=st.text(), stderr=st.text()),
     st.builds(Chains, st.lists(st.builds(Chain, st.text(), st.text()), max_size=2).map(tuple)),
     st.builds(LegacyTables, st.lists(st.text(), max_size=2).map(tuple)),
-    st.builds(Listeners, st.lists(st.builds(Listener, st.text(), numbers), max_size=2).map(tuple)),
     st.builds(Connected, st.text()),
 )
 identities = st.builds(NetnsIdentity, device=numbers, inode=numbers)

@@ -7,11 +7,12 @@ import pytest
 from msgspec.structs import replace
 
 from capture_agent.broker_client import BrokerLostError, SandboxRefusedError
-from capture_agent.broker_protocol import Listener, Refusal
+from capture_agent.broker_protocol import Refusal
 from capture_agent.desired import Programs
 from capture_agent.examining import Clocks, Examiner
 from capture_agent.fake_backend import FakeBackend
 from capture_agent.journal import Journal
+from capture_agent.listening import Listener
 from capture_agent.nat_backends import NatView
 from capture_agent.processes import Process
 from capture_agent.reconciling import Reconciler

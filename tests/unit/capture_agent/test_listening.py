@@ -3,8 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from capture_agent.broker_protocol import Listener
-from capture_agent.listening import ports_not_listening
+from capture_agent.listening import Listener, ports_not_listening
 from capture_api.programs import Inbound, IpFamily, Outbound, Program
 
 POD_IPS = ("10.1.2.3",)
