@@ -13,7 +13,7 @@ from dataclasses import replace
 from ipaddress import ip_network
 from typing import Final
 
-from capture_nat.rule_text import words
+from capture_nat.rule_text import chain_of, words
 from capture_nft.errors import UnknownExpressionError, UnreadableRuleError
 from capture_nft.headers import INTERFACE_NAME, TCP, UDP, Addresses, Interface, Protocol
 from capture_nft.listing import text_of
@@ -28,19 +28,6 @@ _MAX_ID: Final = 0xFFFFFFFF
 _PROTOCOLS: Final = {"tcp": TCP, "udp": UDP}
 
 
-def chain_of(text: str) -> str:
-    """The chain that `-A CHAIN ...` is a rule of.
-
-    Raises:
-        UnreadableRuleError: the text does not begin so.
-    """
-    flag, _, rest = text.partition(" ")
-    chain = rest.partition(" ")[0]
-    if flag != "-A" or not chain:
-        raise UnreadableRuleError(f"no rule: {text}; write -A CHAIN ...")
-    return chain
-
-
 def rule_of(text: str) -> Rule:
     """The rule that is printed so.
 
@@ -52,9 +39,10 @@ def rule_of(text: str) -> Rule:
     try:
         while left:
             rule = _take(rule, left)
+        printed = text_of(rule, chain_of(text))
     except (KeyError, ValueError, IndexError, UnknownExpressionError) as error:
         raise UnreadableRuleError(f"not a rule of ours: {text}: {error}") from error
-    if text_of(rule, chain_of(text)) != text:
+    if printed != text:
         raise UnreadableRuleError(f"not a rule of ours: {text}: printed as no rule is")
     return rule
 

@@ -43,4 +43,6 @@ def replies_in(datagram: bytes) -> Iterable[Reply]:
 
 def error_name(number: int) -> str:
     """The name of an error, e.g. `ENOENT`."""
+    if number == errno.EOPNOTSUPP:  # the table has the C library's other name for it
+        return "EOPNOTSUPP"
     return errno.errorcode.get(number, f"errno {number}")

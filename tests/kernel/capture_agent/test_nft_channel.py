@@ -1,0 +1,66 @@
+"""A channel believes the kernel alone, and a pod can't make it grow or wait."""
+
+import pytest
+
+from capture_agent.nft_channel import ChannelError, DumpTooLargeError
+from capture_nat.families import Family
+from capture_nft import messages
+from capture_nft.snapshots import decode
+from capture_nft.uapi import MessageType, NfFamily
+from kernel.capture_nft.channels import appended, channel_in, commit, netfilter_socket
+from kernel.conftest import NetworkNamespace
+
+V4 = Family.IPV4
+RULES = [f"-A X -p tcp -m tcp --dport {port} -j RETURN" for port in range(1, 501)]
+
+
+def test_a_dump_beyond_the_limit_is_given_up(netns: NetworkNamespace) -> None:
+    """The channel closes itself: the rest of the dump would be taken for the next answer."""
+    with channel_in(netns) as channel, channel_in(netns, max_dump=64 << 10) as bounded:
+        commit(channel, messages.add_table(V4), messages.add_chain(V4, "X"), *appended(V4, RULES))
+        assert decode(bounded.dump_tables()).tables
+        with pytest.raises(DumpTooLargeError, match="65536 bytes"):
+            bounded.dump_rules()
+        with pytest.raises(ChannelError):
+            bounded.generation()
+
+
+def test_a_dump_of_many_datagrams_is_read_whole(netns: NetworkNamespace) -> None:
+    """Every rule once, in order."""
+    with channel_in(netns) as channel:
+        commit(channel, messages.add_table(V4), messages.add_chain(V4, "X"), *appended(V4, RULES))
+        handles = [rule.handle for rule in decode(channel.dump_rules()).rules]
+    assert len(handles) == len(RULES)
+    assert handles == sorted(handles)
+
+
+def test_a_dump_can_be_of_one_table_alone(netns: NetworkNamespace) -> None:
+    """Or of everything, every family."""
+    netns.run("nft", "add table inet t; add chain inet t c; add rule inet t c return")
+    with channel_in(netns) as channel:
+        commit(channel, messages.add_table(V4), messages.add_chain(V4, "X"), *appended(V4, RULES))
+        everything = decode(channel.dump_rules()).rules
+        assert len(everything) == len(RULES) + 1
+        assert {rule.table for rule in decode(channel.dump_rules(V4, "nat")).rules} == {"nat"}
+
+
+def test_nobody_in_the_pod_can_answer_for_the_kernel(netns: NetworkNamespace) -> None:
+    """What came before the socket was connected is dropped; later messages bounce."""
+    victim = netfilter_socket(netns)
+    victim.bind((0, 0))
+    port = victim.getsockname()[0]
+    forged = messages.message(MessageType.NEWGEN, 0, NfFamily.UNSPEC)
+    with netfilter_socket(netns) as attacker:
+        attacker.sendto(forged, (port, 0))
+        with channel_in(netns, sock=victim) as channel:
+            with pytest.raises(ConnectionRefusedError):
+                attacker.sendto(forged, (port, 0))
+            assert channel.generation() == 1
+
+
+def test_a_closed_socket_is_an_error_of_ours(netns: NetworkNamespace) -> None:
+    """Closing twice is none."""
+    with channel_in(netns) as channel:
+        channel.close()
+        with pytest.raises(ChannelError, match="can't send"):
+            channel.generation()

@@ -1,0 +1,156 @@
+"""What a channel makes of a kernel that answers late, twice, half, or not at all."""
+
+import errno
+import socket
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+
+from capture_agent.nft_channel import (
+    MAX_INTERRUPTIONS,
+    ChannelError,
+    NftChannel,
+    StaleGenerationError,
+    TransactionRefusedError,
+)
+from capture_nat.families import Family
+from capture_nft import messages
+from capture_nft.errors import DumpInterruptedError, KernelRefusalError
+from capture_nft.transactions import Blob
+from capture_nft.uapi import MessageType, NfFamily
+from unit.capture_nft import wire
+
+DONE = wire.result(MessageType.DONE)
+INTERRUPTED = wire.answer(MessageType.NEWTABLE, NfFamily.IPV4, flags=0x12)
+CONTENT = wire.table()
+BLOB = Blob.of([messages.create_chain(Family.IPV4, "X")])
+
+Answer = tuple[bytes, int, tuple[int, int]] | OSError
+
+
+class FakeSocket:
+    """A socket whose kernel answers each request with the next list of datagrams."""
+
+    def __init__(self, *answers: list[bytes | Answer]) -> None:
+        self._answers: Iterator[list[bytes | Answer]] = iter(answers)
+        self._waiting: list[bytes | Answer] = []
+        self.sent: list[bytes] = []
+        self.is_closed = False
+
+    def settimeout(self, seconds: float) -> None:
+        """Take no time at all."""
+        assert seconds == 0
+
+    def setsockopt(self, *_: object) -> None:
+        """Take any option."""
+
+    def connect(self, address: tuple[int, int]) -> None:
+        """Be bound to the kernel."""
+        assert address == (0, 0)
+
+    def recv(self, _: int) -> bytes:
+        """Hold nothing from before."""
+        raise BlockingIOError
+
+    def send(self, request: bytes) -> int:
+        """Have the next answer wait."""
+        self.sent.append(request)
+        self._waiting = list(next(self._answers))
+        return len(request)
+
+    def recvmsg(self, _: int) -> tuple[bytes, list[object], int, tuple[int, int]]:
+        """Hand out one datagram, or none."""
+        if not self._waiting:
+            raise BlockingIOError
+        answer = self._waiting.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        datagram, flags, sender = (answer, 0, (0, 0)) if isinstance(answer, bytes) else answer
+        return datagram, [], flags, sender
+
+    def close(self) -> None:
+        """Remember it."""
+        self.is_closed = True
+
+
+def _channel(*answers: list[bytes | Answer]) -> tuple[NftChannel, FakeSocket]:
+    fake = FakeSocket(*answers)
+    return NftChannel(cast("socket.socket", fake)), fake
+
+
+def test_an_interrupted_dump_is_dumped_again() -> None:
+    """To its end first; what is returned is whole, without the DONE."""
+    channel, fake = _channel([CONTENT, INTERRUPTED, CONTENT, DONE], [CONTENT, CONTENT, DONE])
+    assert channel.dump_tables() == CONTENT + CONTENT
+    assert len(fake.sent) == 2
+
+
+def test_a_dump_that_is_always_interrupted_is_given_up() -> None:
+    """The channel is fine: it was read to its end each time."""
+    answers: list[list[bytes | Answer]] = [[INTERRUPTED, DONE]] * (1 + MAX_INTERRUPTIONS)
+    channel, fake = _channel(*answers)
+    with pytest.raises(DumpInterruptedError):
+        channel.dump_rules()
+    assert not fake.is_closed
+
+
+def test_a_refused_dump_is_told() -> None:
+    """With the kernel's error."""
+    channel, fake = _channel([wire.result(MessageType.ERROR, errno.EPERM)])
+    with pytest.raises(KernelRefusalError):
+        channel.dump_chains()
+    assert not fake.is_closed
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [],
+        [(CONTENT, socket.MSG_TRUNC, (0, 0))],
+        [(CONTENT, 0, (4711, 0))],
+        [OSError(errno.ENOBUFS, "no buffer")],
+        [CONTENT],
+    ],
+    ids=["no answer", "cut off", "not of the kernel", "lost", "no end"],
+)
+def test_an_answer_that_can_not_be_relied_on_closes_the_channel(
+    answers: list[bytes | Answer],
+) -> None:
+    """Its rest could be taken for the next one's."""
+    channel, fake = _channel(answers)
+    with pytest.raises(ChannelError, match="closed"):
+        channel.dump_tables()
+    assert fake.is_closed
+
+
+def test_a_commit_without_an_acknowledgement_is_no_success() -> None:
+    """Nobody knows what became of it."""
+    channel, fake = _channel([])
+    with pytest.raises(ChannelError, match="transaction"):
+        channel.commit(BLOB, 7)
+    assert fake.is_closed
+
+
+def test_an_acknowledged_commit_is_the_next_generation() -> None:
+    """The batch that was sent had the generation in it."""
+    acknowledgement = wire.result(MessageType.ERROR, 0, sequence=BLOB.acknowledged)
+    channel, fake = _channel([acknowledgement])
+    assert channel.commit(BLOB, 7) == 8
+    assert fake.sent == [BLOB.at(7)]
+
+
+def test_a_refused_commit_names_the_first_error() -> None:
+    """An acknowledgement beside it does not count."""
+    refusal = wire.result(MessageType.ERROR, errno.EEXIST, sequence=2)
+    channel, _ = _channel([refusal, wire.result(MessageType.ERROR, 0, sequence=2)])
+    with pytest.raises(TransactionRefusedError) as refused:
+        channel.commit(BLOB, 7)
+    assert (refused.value.errno, refused.value.what) == (errno.EEXIST, "NEWCHAIN X")
+
+
+def test_a_stale_generation_is_an_error_of_its_own() -> None:
+    """The kernel says ERESTART about the beginning of the batch."""
+    channel, _ = _channel([wire.result(MessageType.ERROR, errno.ERESTART, sequence=1)])
+    with pytest.raises(StaleGenerationError, match="generation 7"):
+        channel.commit(BLOB, 7)
