@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from capture_agent.broker_client import BrokerLostError, SandboxRefusedError
 from capture_agent.desired import (
     Capture,
+    Desired,
     NotApplicable,
     Programs,
     Release,
@@ -26,7 +27,8 @@ from capture_agent.reconciling import Reconciler
 from capture_agent.records import PROGRAMMED, Finding, PodRecord
 from capture_agent.sandbox_finder import SandboxFinder
 from capture_agent.sandboxes import Sandbox
-from capture_api.node_captures import START_REFUSED, PodState
+from capture_api.capture_programs import CaptureProgram
+from capture_api.node_captures import START_REFUSED, DispatchedPod, PodState
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +59,8 @@ class Clocks:
 class _Seen:
     """A look that found a pod as it should be, at a time on the monotonic clock."""
 
+    pod: DispatchedPod
+    program: CaptureProgram | None
     sandbox: Sandbox
     desired: Capture
     at: float
@@ -83,7 +87,7 @@ class Examiner:
             return replace(record, finding=failed("InternalError", f"{type(error).__name__}"))
 
     async def _examine(self, record: PodRecord) -> PodRecord:
-        match desired_for(record.pod, self.programs, record.program):
+        match self._desired(record):
             case NotApplicable(reason, message):
                 return replace(record, finding=Finding(PodState.NOT_APPLICABLE, reason, message))
             case Wait(reason, message):
@@ -91,8 +95,25 @@ class Examiner:
             case (Capture() | Release()) as desired:
                 return await self._found(record, desired)
 
+    def _desired(self, record: PodRecord) -> Desired:
+        seen = self._seen.get(record.pod.uid)
+        if (
+            seen
+            and (seen.pod, seen.desired.spec) == (record.pod, record.program)
+            and seen.program is self._program(record)
+        ):
+            return seen.desired
+        return desired_for(record.pod, self.programs, record.program)
+
+    def _program(self, record: PodRecord) -> CaptureProgram | None:
+        ref = record.pod.program
+        return None if ref is None else self.programs.get((record.pod.namespace, ref.name))
+
     async def _found(self, record: PodRecord, desired: Capture | Release) -> PodRecord:
-        sandbox = await self.finder.find(record.pod)
+        try:
+            sandbox = await self.finder.find(record.pod)
+        except (SandboxRefusedError, BrokerLostError) as failure:
+            return replace(record, finding=finding_of(failure))
         if sandbox is None and record.finding.reason == START_REFUSED:
             return record  # there is no sandbox because we refused it
         if sandbox is None:
@@ -149,7 +170,9 @@ class Examiner:
             return replace(record, finding=finding_of(failure))
         except OSError as error:
             return replace(record, finding=failed("ListenersUnreadable", str(error)))
-        self._remember(record.pod.uid, _Seen(sandbox, desired, self.clocks.monotonic()))
+        now = self.clocks.monotonic()
+        seen = _Seen(record.pod, self._program(record), sandbox, desired, now)
+        self._remember(record.pod.uid, seen)
         silent = ports_not_listening(desired.spec.program, listeners, sandbox.pod_ips)
         return replace(record, ports_not_listening=silent)
 

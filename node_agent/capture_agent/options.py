@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--poll-interval",
         type=float,
-        default=5.0,
+        default=10.0,
         metavar="SECONDS",
         help="time between looks at a quiet pod, plus or minus a fifth (default: %(default)s)",
     )

@@ -40,7 +40,7 @@ from capture_api.node_captures import (
 SOON = 0.25
 """Seconds until a pod for which something is awaited is due again; doubles up to the interval."""
 
-WORKERS = 4
+SIDE_BY_SIDE = 4
 """Pods that are looked at side by side."""
 
 _PAUSE = 9
@@ -140,9 +140,12 @@ class PodLoop:
 
     async def run(self) -> None:
         """Examine pods when they are due, for ever."""
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(WORKERS):
-                workers.create_task(self._work())
+        free = asyncio.Semaphore(SIDE_BY_SIDE)
+        async with asyncio.TaskGroup() as looks:
+            while True:
+                await free.acquire()
+                look = looks.create_task(self._look(await self._schedule.take()))
+                look.add_done_callback(lambda _: free.release())
 
     def known(self, pod_uid: str) -> PodRecord | None:
         """Tell what is known of a pod, by its UID or, for a static pod, the kubelet's."""
@@ -205,10 +208,6 @@ class PodLoop:
         """Say from now on of the agent what is said here."""
         self._agent = agent
         self._publish()
-
-    async def _work(self) -> None:
-        while True:
-            await self._look(await self._schedule.take())
 
     async def _look(self, uid: str) -> None:
         turn = self._turns.setdefault(uid, asyncio.Lock())
