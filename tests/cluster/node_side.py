@@ -63,18 +63,19 @@ def send(number: signal.Signals, *pids: int, node: Node = CONTROL_PLANE_NODE) ->
     run("sh", "-c", script, number.name.removeprefix("SIG"), *map(str, pids), node=node)
 
 
-def in_netns(uid: str, *command: str) -> str:
+def in_netns(uid: str, *command: str, node: Node = CONTROL_PLANE_NODE) -> str:
     """Run a command in the network namespace of the pod with this UID."""
     script = (
         'pid=$(grep -lE "$0" /proc/[0-9]*/cgroup 2>/dev/null | head -n 1 | cut -d/ -f3)'
         ' && exec nsenter -t "$pid" -n -- "$@"'
     )
-    return run("sh", "-c", script, f"pod{uid}|pod{uid.replace('-', '_')}", *command)
+    pattern = f"pod{uid}|pod{uid.replace('-', '_')}"
+    return run("sh", "-c", script, pattern, *command, node=node)
 
 
-def nat(uid: str, *command: str) -> str:
+def nat(uid: str, *command: str, node: Node = CONTROL_PLANE_NODE) -> str:
     """Run `iptables -t nat ...` in the network namespace of a pod."""
-    return in_netns(uid, "iptables", "-t", "nat", *command)
+    return in_netns(uid, "iptables", "-t", "nat", *command, node=node)
 
 
 def uid_of(kube: Kube, name: str) -> str:

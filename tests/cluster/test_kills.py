@@ -5,6 +5,7 @@
 
 import os
 import random
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -118,16 +119,22 @@ def handles(uid: str) -> str:
     return in_netns(uid, "nft", "--stateless", "--handle", "list", "table", "ip", "nat")
 
 
-def node_of(program: str) -> Node | None:
-    """Find the first node on which a program runs: the last victim's successor may still start."""
-    return next((node for node in access.nodes() if node_side.processes(program, node)), None)
+def killed_on(program: str) -> Node | None:
+    """Kill a program on the first node on which it runs, and say which that was.
+
+    None: the last victim's successor has not started yet.
+    """
+    for node in access.nodes():
+        if pids := node_side.processes(program, node):
+            node_side.send(signal.SIGKILL, *pids, node=node)
+            return node
+    return None
 
 
 def kill_and_replace(kube: Kube, component: str) -> None:
     """Kill a component, and have a new pod of it at once: the kubelet would wait ever longer."""
-    node = eventually(lambda: node_of(PROGRAMS[component]))
+    node = eventually(lambda: killed_on(PROGRAMS[component]))
     assert node is not None
-    node_side.kill(PROGRAMS[component], node)
     selector = f"--field-selector=spec.nodeName={node.name}"
     where = ["-n", SYSTEM, "-l", component, selector]
     kube.run("delete", "pod", *where, "--force", "--grace-period=0", "--wait=false")

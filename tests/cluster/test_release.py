@@ -46,9 +46,14 @@ class Release:
         return done.stdout
 
     def install(self, chart: Path = CHART, *values: str) -> None:
-        """Install or upgrade to a chart, with the values it had and these, until it runs."""
-        given = [f"-f{self.values}", *(f"--set-string={value}" for value in values)]
-        self.helm("upgrade", "--install", "--wait", "--timeout=3m", *given, RELEASE, str(chart))
+        """Install or upgrade to a chart, with the values it had and these, until it runs.
+
+        Each of them is written as `name=JSON`.
+        """
+        given = [f"-f{self.values}", *(f"--set-json={value}" for value in values)]
+        # Other tests have patched the workloads: what they wrote counts as kubectl's.
+        how = ["--install", "--wait", "--timeout=3m", "--force-conflicts"]
+        self.helm("upgrade", *how, *given, RELEASE, str(chart))
 
 
 @pytest.fixture
@@ -119,7 +124,7 @@ def test_an_upgrade_rewrites_no_rule(release: Release, witness: Kube, tmp_path: 
     """From the chart of the commit before: handles of rules are those of before, in every pod."""
     names = [f"web-{number}" for number in range(50)]
     # The annotation makes the upgrade replace every agent, whatever else the two charts differ in.
-    release.install(previous_chart(tmp_path), "agent.podAnnotations.chart=previous")
+    release.install(previous_chart(tmp_path), 'agent.podAnnotations.chart="previous"')
     captured(witness, *names)
     before = handles(witness, names)
     assert len(before) == len(names)

@@ -14,13 +14,18 @@ from typing import Any
 import pytest
 
 from capture_api.names import API_VERSION
+from cluster import node_side
 from cluster.chart_parts import refusal, with_token
 from cluster.kube import SYSTEM, Kube, eventually
 from cluster.manifests import capture, container, pod
 from cluster.test_capture import condition, ours, status
+from cluster.test_release import RELEASE, Release, release
 from local_cluster import access
 from local_cluster.node import Node
 from reference_rules import REFERENCE_RULES
+from unit.chart.rendering import CHART
+
+__all__ = ["release"]  # a fixture
 
 ROOT = Path(__file__).parents[2]
 FIRST, SECOND = Node(1), Node(2)
@@ -125,6 +130,22 @@ def test_a_connection_from_the_other_node_reaches_the_proxy(kube: Kube) -> None:
     kube.apply(capture("web"))
     eventually(lambda: status(kube), lambda seen: seen.get("pods", {}).get("programmed") == 1)
     assert kube.run(*ask).strip() == address["client"]
+
+
+def test_uninstalling_names_the_node_that_has_no_agent(kube: Kube, release: Release) -> None:
+    """The other node's pods are free of rules; what could not be confirmed is let go, and told."""
+    one_on_each(kube)
+    uids = {name: node_side.uid_of(kube, name) for name in ("one", "two")}
+    only_first = json.dumps({"kubernetes.io/hostname": FIRST.name})
+    release.install(CHART, f"agent.nodeSelector={only_first}", "uninstall.timeoutSeconds=20")
+    said = release.helm("uninstall", RELEASE, "--wait")
+    assert "Not confirmed within 20 s" in said
+    [told] = [line for line in said.splitlines() if f"{kube.namespace}/web" in line]
+    assert SECOND.name in told
+    assert FIRST.name not in told
+    assert kube.get("trafficcaptures.trafficcapture.io")["items"] == []
+    assert ours(node_side.nat(uids["one"], "-S")) == ""
+    assert ours(node_side.nat(uids["two"], "-S", node=SECOND)) == REFERENCE_RULES
 
 
 @pytest.fixture
