@@ -8,7 +8,7 @@ from local_cluster.parts import Part, flags
 
 def containerd() -> Part:
     """Return the container runtime."""
-    return Part("containerd", (f"{BIN}/containerd", *flags(config=ETC / "containerd.toml")))
+    return Part("containerd", (f"{BIN}/containerd", *flags(config=ETC / "containerd.toml")), restarts=True)
 
 
 def kubelet(node: Node) -> Part:
@@ -20,7 +20,7 @@ def kubelet(node: Node) -> Part:
         hostname_override=node.name,
         node_ip=node.address,
     )
-    return Part("kubelet", shielded((f"{BIN}/kubelet", *options)))
+    return Part("kubelet", shielded((f"{BIN}/kubelet", *options)), restarts=True)
 
 
 def kube_proxy(node: Node) -> Part:

@@ -5,10 +5,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A long-running program; its log is named after it."""
+    """A long-running program; its log is named after it.
+
+    `restarts` says that a node's service manager starts it again when it ends.
+    """
 
     name: str
     argv: tuple[str, ...]
+    restarts: bool = False
 
 
 def flags(**values: object) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """The node's PID 1: starts the parts, reaps every orphan, and says which part died.
 
-It restarts nothing: in a cluster for tests, a part that dies is a finding. What it knows is in
-`parts.json` for `status`, and in `node.log` for people.
+Once the node runs, it restarts what a service manager would, containerd and the kubelet, so that
+tests can kill them. Everything else that dies is a finding. What it knows is in `parts.json` for
+`status`, and in `node.log` for people.
 """
 
 import json
@@ -97,6 +98,9 @@ class Supervisor:
         self.ended[part.name] = ending(status)
         say(f"{part.name} ended: {self.ended[part.name]}")
         self._write_report()
+        if part.restarts and self.phase == "running":
+            del self.ended[part.name]
+            self.start(part)
 
     def _write_report(self) -> None:
         parts = {part.name: {"pid": pid} for pid, part in self.running.items()}

@@ -1,4 +1,4 @@
-"""PID 1 of a node: it says which part died, and restarts nothing."""
+"""PID 1 of a node: it says which part died, and restarts what a service manager would."""
 
 import os
 import signal
@@ -74,6 +74,21 @@ def test_nothing_is_known_before_the_first_report(tmp_path: Path) -> None:
 def test_a_wait_status_is_told_in_words(status: int, text: str) -> None:
     """As `waitpid` returns it."""
     assert ending(status) == text
+
+
+def test_a_part_that_a_service_manager_restarts_is_started_again(supervisor: Supervisor) -> None:
+    """Once the node runs; while it starts, its end is an error like any other's."""
+    supervisor.phase = "running"
+    first = supervisor.start(Part("kubelet", ("sleep", "60"), restarts=True))
+    os.kill(first, signal.SIGKILL)
+    while first in supervisor.running:
+        supervisor._reap(0)
+    (second,) = supervisor.running
+    os.kill(second, signal.SIGKILL)
+    os.waitpid(second, 0)
+
+    assert second != first
+    assert node_health(supervisor.report).parts == {"kubelet": "running"}
 
 
 def _shell(name: str, script: str) -> Part:
