@@ -8,7 +8,9 @@ from local_cluster.parts import Part, flags
 
 def containerd() -> Part:
     """Return the container runtime."""
-    return Part("containerd", (f"{BIN}/containerd", *flags(config=ETC / "containerd.toml")), restarts=True)
+    return Part(
+        "containerd", (f"{BIN}/containerd", *flags(config=ETC / "containerd.toml")), restarts=True
+    )
 
 
 def kubelet(node: Node) -> Part:
