@@ -9,8 +9,9 @@ Goals, in order:
    equals one that was read before is not read again, whichever pod it came from.
 
 Where it can't serve, the `iptables` backend does, and the view says why: a pod with legacy tables,
-rules that only the tools can print, a pod whose user namespace is its own (the kernel takes owner
-matches from a sender in that one only), a kernel that refuses what iptables may write.
+a pod whose user namespace is its own (the kernel takes owner matches from a sender in that one
+only), a kernel that refuses what iptables may write. Rules of others that can't be read here are
+read by the tools; what the tools can't print either is not written over.
 """
 
 from dataclasses import replace
@@ -27,12 +28,17 @@ from capture_agent.nft_channel import (
     StaleGenerationError,
     TransactionRefusedError,
 )
+from capture_agent.ownership import owned_chains
 from capture_agent.sandboxes import Sandbox
 from capture_nat.families import Family
 from capture_nat.planning import Plan
+from capture_nat.rule_text import readable
+from capture_nat.rulesets import BUILTIN_CHAINS
+from capture_nat.tables import UnreadableTableError
 from capture_nft.contents import Contents, NatContent, content_of, handles_of
 from capture_nft.dump_cache import DumpCache
 from capture_nft.errors import NftError
+from capture_nft.nat_tables import Places, filled_in
 from capture_nft.plans import messages_of, needs_handles
 from capture_nft.rule_texts import RuleTexts
 from capture_nft.snapshots import decode
@@ -55,20 +61,19 @@ class NetlinkBackend:
     async def observe(self, sandbox: Sandbox, family: Family) -> NatView:
         """See `NatBackend`."""
         held = await self._sandboxes.hold(sandbox)
-        try:
-            seen = self._look(held)
-            has_legacy = "nat" in legacy_tables(held.proc_net, family)
-        except (NftError, OSError) as error:
-            raise self._unreadable(sandbox, error) from error
-        content = seen.contents[family]
-        if has_legacy:
-            view = await self._tools.observe(sandbox, family)
-            if view.variant != NFT:
-                return replace(view, why="the pod has a legacy nat table")
-        if content.unknown:
-            view = await self._tools.observe(sandbox, family)
-            return replace(view, why=content.unknown, conflict=content.conflict)
-        return self._view(held, seen, content)
+        for _ in range(_ATTEMPTS):
+            seen, has_legacy = self._look(held, family)
+            view = self._view(held, seen, family)
+            unknown = _foreign_unknown(view, seen.contents[family])
+            if not (has_legacy or unknown):
+                return view
+            theirs = await self._tools.observe(sandbox, family)
+            if theirs.variant != NFT:
+                return replace(theirs, why="the pod has a legacy nat table")
+            # Between our look and theirs, rules may have come and gone.
+            if self._generation(held) == seen.generation:
+                return _filled_in(view, unknown, theirs)
+        raise _restless()
 
     async def apply(self, sandbox: Sandbox, family: Family, view: NatView, plan: Plan) -> None:
         """See `NatBackend`."""
@@ -95,7 +100,10 @@ class NetlinkBackend:
         except (NftError, OSError):
             return False
 
-    def _view(self, held: HeldSandbox, seen: Seen, content: NatContent) -> NatView:
+    def _view(self, held: HeldSandbox, seen: Seen, family: Family) -> NatView:
+        content = seen.contents[family]
+        if content.malformed:
+            raise BackendError("TableUnreadable", readable(content.malformed))
         why = self._why_not(held, content)
         return NatView(
             table=content.table,
@@ -114,7 +122,20 @@ class NetlinkBackend:
             return "another process owns the nat table"
         return held.refusal
 
-    def _look(self, held: HeldSandbox) -> Seen:
+    def _look(self, held: HeldSandbox, family: Family) -> tuple[Seen, bool]:
+        """Read the ruleset, and whether there is a legacy nat table."""
+        try:
+            return self._ruleset(held), "nat" in legacy_tables(held.proc_net, family)
+        except (NftError, OSError) as error:
+            raise self._unreadable(held.sandbox, error) from error
+
+    def _generation(self, held: HeldSandbox) -> int:
+        try:
+            return held.channel.generation()
+        except (NftError, OSError) as error:
+            raise self._unreadable(held.sandbox, error) from error
+
+    def _ruleset(self, held: HeldSandbox) -> Seen:
         """Read the ruleset, unless it is known.
 
         Raises:
@@ -131,7 +152,7 @@ class NetlinkBackend:
                 held.seen = Seen(generation, dump, self._contents(dump))
                 return held.seen
             generation = after
-        raise BackendError("TableUnreadable", "the rules keep changing while they are read")
+        raise _restless()
 
     def _contents(self, dump: bytes) -> Contents:
         contents = self._cache.find(dump)
@@ -163,6 +184,23 @@ class NetlinkBackend:
         if isinstance(error, ChannelError | OSError) and not isinstance(error, DumpTooLargeError):
             self._sandboxes.drop(sandbox)
         return BackendError("TableUnreadable", f"the kernel's rules can't be read: {error}")
+
+
+def _foreign_unknown(view: NatView, content: NatContent) -> Places:
+    """Say which unknown rules matter: in a chain of ours a rule that is not ours just goes."""
+    ours = owned_chains(view, frozenset()) - BUILTIN_CHAINS
+    return {place: why for place, why in content.unknown.items() if place[0] not in ours}
+
+
+def _filled_in(view: NatView, unknown: Places, theirs: NatView) -> NatView:
+    try:
+        return replace(view, table=filled_in(view.table, unknown, theirs.table))
+    except UnreadableTableError as error:
+        raise BackendError("TableUnreadable", readable(str(error))) from error
+
+
+def _restless() -> BackendError:
+    return BackendError("TableUnreadable", "the rules keep changing while they are read")
 
 
 @lru_cache(maxsize=256)

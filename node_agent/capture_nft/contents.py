@@ -1,5 +1,6 @@
 """What a pod's nf_tables hold, as far as it matters to our rules: concluded once from a dump."""
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from capture_nat.rulesets import Hook
 from capture_nat.tables import NatTable
 from capture_nft.errors import MalformedDumpError, UnknownExpressionError
 from capture_nft.messages import HOOKS, NAT
-from capture_nft.nat_tables import nat_table_of
+from capture_nft.nat_tables import Places, nat_table_of
 from capture_nft.plans import Handles
 from capture_nft.rule_texts import RuleTexts
 from capture_nft.snapshots import NftChain, Snapshot
@@ -28,15 +29,17 @@ _FAMILIES: Final[Mapping[int, str]] = {
 class NatContent:
     """The nat table of one family, and what about it would keep our rules from acting.
 
-    `unknown` says which rule could not be read, "" if all could; `table` is empty then. `conflict`
-    says who else decides about the packets that our rules are to redirect.
+    `unknown` says which rules could not be read, and `malformed` why the table as a whole could
+    not, which is empty then. `conflict` says who else decides about the packets that our rules are
+    to redirect.
     """
 
     table: NatTable = field(default_factory=NatTable)
     comments: Mapping[str, str] = field(default_factory=dict)
     """The comments on the table's chains, by name."""
     is_owned: bool = False
-    unknown: str = ""
+    unknown: Places = field(default_factory=dict)
+    malformed: str = ""
     conflict: str = ""
 
 
@@ -55,23 +58,24 @@ def content_of(snapshot: Snapshot, family: Family, texts: RuleTexts) -> NatConte
         conflict=next(_conflicts(snapshot, chains, number), ""),
     )
     try:
-        table = nat_table_of(snapshot, family, texts)
-    except (UnknownExpressionError, MalformedDumpError) as error:
-        return replace(content, unknown=str(error))
+        read = nat_table_of(snapshot, family, texts)
+    except MalformedDumpError as error:
+        return replace(content, malformed=str(error))
     is_dormant = any(table.dormant for table in tables)
-    return replace(content, table=replace(table, is_dormant=is_dormant))
+    table = replace(read.table, is_dormant=is_dormant)
+    return replace(content, table=table, unknown=read.unknown)
 
 
 def handles_of(snapshot: Snapshot, family: Family, texts: RuleTexts) -> Handles:
     """Find the handles of the rules of a family's nat table, by their texts.
 
-    Raises:
-        UnknownExpressionError: a rule is not known here.
+    Those that can't be read are none of ours, and have none here.
     """
     found: defaultdict[str, tuple[int, ...]] = defaultdict(tuple)
     for rule in snapshot.rules:
         if (rule.family, rule.table) == (NfFamily.of(family), NAT):
-            found[texts.text(rule, family)] += (rule.handle,)
+            with contextlib.suppress(UnknownExpressionError, MalformedDumpError):
+                found[texts.text(rule, family)] += (rule.handle,)
     return found
 
 

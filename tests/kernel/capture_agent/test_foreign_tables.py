@@ -1,11 +1,13 @@
 """Tables that others filled in ways that can't be read or served are left alone, and told."""
 
 import json
+import socket
 import sys
 
 import pytest
 
 from capture_agent.broker_client import SandboxRefusedError
+from capture_agent.broker_protocol import ListLegacyTables
 from capture_agent.iptables_backend import MARK, IptablesBackend
 from capture_agent.reconciling import Reconciler
 from capture_agent.records import PodRecord
@@ -94,7 +96,7 @@ async def test_a_table_of_hostile_size_is_refused(pod: Pod, tools: IptablesBacke
     rule = f"-A OUTPUT -p udp -m comment --comment {'x' * 200} -j RETURN\n"
     pod.run("iptables-nft-restore", stdin=f"*nat\n{rule * 20000}COMMIT\n")
     with pytest.raises(SandboxRefusedError, match="printed more than"):
-        await tools.observe(pod.sandbox(), Family.IPV4)
+        await tools.broker.run(pod.sandbox(), ListLegacyTables(socket.AF_INET))
     assert tools.broker.starts == 1
 
 
@@ -177,7 +179,7 @@ async def test_our_mark_on_a_chain_of_our_grammar_makes_it_ours(
     ],
 )
 async def test_no_chain_is_too_strange_for_the_broker(
-    pod: Pod, reconciler: Reconciler, backend: IptablesBackend, name: bytes, userdata: bytes
+    pod: Pod, reconciler: Reconciler, tools: IptablesBackend, name: bytes, userdata: bytes
 ) -> None:
     """Its pod may be Failed; the broker of all pods goes on, and nothing strange is written."""
     create_chain(pod, name, userdata)
@@ -188,4 +190,5 @@ async def test_no_chain_is_too_strange_for_the_broker(
     assert after.finding.state in {PodState.PROGRAMMED, PodState.FAILED}, after.finding
     assert after.finding.reason != "BrokerLost"
     assert pod.run("iptables-nft", "-t", "nat", "-S") == before
-    assert backend.broker.starts == 1
+    await tools.broker.run(pod.sandbox(), ListLegacyTables(socket.AF_INET))
+    assert tools.broker.starts == 1

@@ -85,7 +85,7 @@ def test_rules_of_others_read_as_iptables_prints_them(
     netns.run(iptables.tool("-restore"), "--noflush", stdin=text)
     with channel_in(netns) as channel:
         snapshot = decode(channel.dump_chains() + channel.dump_rules())
-    table = nat_table_of(snapshot, family, RuleTexts())
+    table = nat_table_of(snapshot, family, RuleTexts()).table
     observed = iptables.observe()
     assert table.rules("X") == observed.rules("X") == _in_chain("X", rules)
     assert table.rules("POSTROUTING") == observed.rules("POSTROUTING")
@@ -96,7 +96,7 @@ def test_a_comment_that_nft_wrote_reads_as_iptables_prints_it(netns: NetworkName
     netns.run("nft", 'add table ip nat; add chain ip nat X; add rule ip nat X return comment "a b"')
     with channel_in(netns) as channel:
         snapshot = decode(channel.dump_chains() + channel.dump_rules())
-    table = nat_table_of(snapshot, Family.IPV4, RuleTexts())
+    table = nat_table_of(snapshot, Family.IPV4, RuleTexts()).table
     assert table.rules("X") == ('-A X -m comment --comment "a b" -j RETURN',)
     assert table.rules("X") == Iptables(netns, "nft", Family.IPV4).observe().rules("X")
 

@@ -68,7 +68,7 @@ def test_both_families_are_written_in_one_transaction(netns: NetworkNamespace) -
         assert channel.generation() == next_generation(before)
         snapshot = _snapshot(channel)
         for family in Family:
-            table = nat_table_of(snapshot, family, RuleTexts())
+            table = nat_table_of(snapshot, family, RuleTexts()).table
             assert table.chains.keys() >= RULESET.names
 
 
@@ -121,7 +121,7 @@ def test_a_batch_larger_than_a_socket_takes_by_default_is_sent(netns: NetworkNam
     rules = [f"-A X -p tcp -m tcp --dport {port} -j RETURN" for port in range(1, 2001)]
     with channel_in(netns) as channel:
         commit(channel, messages.add_table(V4), messages.add_chain(V4, "X"), *appended(V4, rules))
-        table = nat_table_of(_snapshot(channel), V4, RuleTexts())
+        table = nat_table_of(_snapshot(channel), V4, RuleTexts()).table
         assert table.rules("X") == tuple(rules)
 
 
@@ -131,7 +131,7 @@ def test_a_policy_that_somebody_chose_is_kept(netns: NetworkNamespace) -> None:
     netns.run("nft", "add chain ip nat OUTPUT { type nat hook output priority -100; policy drop; }")
     with channel_in(netns) as channel:
         commit(channel, *program(V4, RULESET))
-        table = nat_table_of(_snapshot(channel), V4, RuleTexts())
+        table = nat_table_of(_snapshot(channel), V4, RuleTexts()).table
         assert table.chains["OUTPUT"].policy == "DROP"
 
 
@@ -150,7 +150,7 @@ def test_no_write_of_somebody_else_is_lost(netns: NetworkNamespace) -> None:
             writer.join()
             foreign.close()
         _put_the_jump_first(channel, 1)
-        found = nat_table_of(_snapshot(channel), V4, RuleTexts()).rules("OUTPUT")
+        found = nat_table_of(_snapshot(channel), V4, RuleTexts()).table.rules("OUTPUT")
     assert refused > 0
     assert found[0] == JUMP
     assert sorted(found[1:]) == sorted(written)

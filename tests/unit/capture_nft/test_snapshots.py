@@ -29,7 +29,7 @@ DONE = wire.result(MessageType.DONE)
 
 
 def _nat_table(dump: bytes) -> NatTable:
-    return nat_table_of(decode(dump), Family.IPV4, RuleTexts())
+    return nat_table_of(decode(dump), Family.IPV4, RuleTexts()).table
 
 
 def test_a_dump_becomes_the_table_that_iptables_would_print() -> None:
