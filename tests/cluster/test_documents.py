@@ -10,7 +10,7 @@ import yaml
 
 from cluster.documents import DOCUMENTS, ROOT, blocks, commands
 from cluster.kube import SYSTEM, Kube, eventually
-from cluster.manifests import capture
+from cluster.manifests import capture, pod
 from cluster.node_side import only_local
 from cluster.test_release import Release, release
 from local_cluster.access import Cluster
@@ -23,6 +23,7 @@ LOOKING = (
     "kubectl describe tcap",
     "kubectl wait tcap/NAME --for=condition=Ready",
     "kubectl get ncap -o yaml",
+    "kubectl describe pod",
 )
 HERE = ("make status", "make wheels")
 INSTALL = (
@@ -95,6 +96,7 @@ def test_only_the_readme_has_a_tour() -> None:
 @pytest.mark.parametrize("command", LOOKING)
 def test_what_shows_a_capture_works(kube: Kube, environment: dict[str, str], command: str) -> None:
     """It names the capture that is there, or the kind of what it shows."""
+    kube.apply(pod("web"))
     kube.apply(capture("web"))
     shown = typed(command.replace("NAME", "web"), environment)
     assert "web" in shown or "NodeCapture" in shown
