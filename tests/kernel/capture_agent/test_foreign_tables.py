@@ -96,7 +96,7 @@ async def test_a_table_of_hostile_size_is_refused(pod: Pod, tools: IptablesBacke
     rule = f"-A OUTPUT -p udp -m comment --comment {'x' * 200} -j RETURN\n"
     pod.run("iptables-nft-restore", stdin=f"*nat\n{rule * 20000}COMMIT\n")
     with pytest.raises(SandboxRefusedError, match="printed more than"):
-        await tools.broker.run(pod.sandbox(), ListLegacyTables(socket.AF_INET))
+        await tools.observe(pod.sandbox(), Family.IPV4)
     assert tools.broker.starts == 1
 
 
