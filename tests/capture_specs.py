@@ -60,6 +60,17 @@ def product(port_count: int, network_count: int) -> Spec:
     return {"ports": ports(port_count), "destinations": networks}
 
 
+def interfaces(count: int) -> Spec:
+    """Build a part of an inbound term: `count` interfaces."""
+    return {"interfaces": [f"eth{number}" for number in range(count)]}
+
+
+def senders(count: int) -> Spec:
+    """Build a part of an outbound term: `count` users and as many groups."""
+    ids = [str(number) for number in range(count)]
+    return {"uids": ids, "gids": ids}
+
+
 def selector(**requirement: object) -> Spec:
     """Build a spec with one row of `matchExpressions`."""
     return capture(podSelector={"matchExpressions": [requirement]})
@@ -114,6 +125,21 @@ TAKEN: Final = (
     Taken("a range with more digits at its end", inbound(include=[{"ports": ["9000-10000"]}])),
     Taken("both families", inbound(exclude=[{"sources": ["10.0.0.0/8", "fd00::/8"]}])),
     Taken("everywhere, as a CIDR", outbound(include=[{"destinations": ["0.0.0.0/0", "::/0"]}])),
+    Taken("interfaces", inbound(include=[{"interfaces": ["eth0", "net1.100", "a_b-c.d"]}])),
+    Taken("the longest name", inbound(exclude=[{"ports": ["80"], "interfaces": ["x" * 15]}])),
+    Taken("root's packets", outbound(exclude=[{"uids": ["0"]}])),
+    Taken(
+        "senders by user and group",
+        outbound(include=[{"uids": ["1000-2000", "4294967294"], "gids": ["0-0"]}]),
+    ),
+    Taken(
+        "exclude of other senders than include",
+        outbound(include=[{"uids": ["1"]}], exclude=[{"uids": ["1"], "gids": ["1"]}]),
+    ),
+    Taken(
+        "exactly 512 rules by interfaces", inbound(include=[{**interfaces(16), "ports": ports(32)}])
+    ),
+    Taken("exactly 512 rules by senders", outbound(include=[{**senders(16), "ports": ports(2)}])),
     Taken("one address", outbound(exclude=[{"destinations": ["169.254.169.254/32"]}])),
     Taken(
         "ports and addresses",
@@ -272,6 +298,45 @@ REFUSED: Final = (
         _OUT,
         outbound(include=[product(64, 8)], exclude=[{"destinations": ["::/0"]}]),
     ),
+    Refused("too many interfaces", f"{_IN}[0].interfaces", inbound(include=[interfaces(17)])),
+    Refused("too many users", f"{_OUT}[0].uids", outbound(include=[senders(17)])),
+    Refused(
+        "544 rules by interfaces",
+        _IN,
+        inbound(include=[{**interfaces(16), "ports": ports(34)}]),
+    ),
+    Refused("768 rules by senders", _OUT, outbound(include=[{**senders(16), "ports": ports(3)}])),
+    *(
+        Refused(
+            f"an interface {name!r}",
+            f"{_IN}[0].interfaces[0]",
+            inbound(include=[{"interfaces": [name]}]),
+        )
+        for name in ("", "eth+", "!", "-o", "a/b", "a b", "eth0\n", "x" * 16, 7)
+    ),
+    *(
+        Refused(
+            f"a sender {sender!r}",
+            f"{_OUT}[0].uids[1]",
+            outbound(include=[{"uids": ["0", sender]}]),
+        )
+        for sender in ("root", "", "-1", "00", "2-1", "4294967295", "1-2-3", "1000\n", "1:2", 1000)
+    ),
+    Refused(
+        "a group by name",
+        "spec.outbound.exclude[0].gids[0]",
+        outbound(exclude=[{"gids": ["wheel"]}]),
+    ),
+    Refused(
+        "include and exclude of the same senders",
+        "spec.outbound.exclude",
+        outbound(include=[{"uids": ["1", "2"]}], exclude=[{"uids": ["2", "1"]}]),
+    ),
+    Refused(
+        "include and exclude of the same interfaces",
+        "spec.inbound.exclude",
+        inbound(include=[interfaces(2)], exclude=[interfaces(2)]),
+    ),
     Refused("513 rules by excluding", _IN, inbound(exclude=EXCLUDED_513)),
     Refused("a port that is a number", f"{_IN}[0].ports[0]", inbound(include=[{"ports": [80]}])),
     Refused("a port by name", f"{_IN}[0].ports[0]", inbound(include=[{"ports": ["http"]}])),
@@ -366,6 +431,14 @@ REFUSED_BY_THE_SCHEMA_ALONE: Final = (
         "a field of the other direction",
         "spec.inbound.include[0].destinations",
         inbound(include=[{**_TERM, "destinations": ["10.0.0.0/8"]}]),
+    ),
+    Refused(
+        "an interface to send by",
+        f"{_OUT}[0].interfaces",
+        outbound(include=[{**_TERM, "interfaces": ["eth0"]}]),
+    ),
+    Refused(
+        "a sender of what comes in", f"{_IN}[0].uids", inbound(include=[{**_TERM, "uids": ["0"]}])
     ),
     # The types take an empty list for an absent one.
     Refused("an empty include", _IN, inbound(include=[])),

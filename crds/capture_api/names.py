@@ -13,6 +13,7 @@ NODE_CAPTURES: Final = "nodecaptures"
 FINALIZER: Final = f"{GROUP}/chains"
 """Holds a deleted TrafficCapture until no node agent reports its chains any more."""
 
-SCHEMA_VERSION: Final = 1
-"""The meaning of `CaptureProgram.spec.program`; an agent that knows only older ones keeps what it
-has and reports `AgentTooOld`."""
+SCHEMA_VERSION: Final = 2
+"""The newest meaning of `CaptureProgram.spec.program`; an agent that knows only older ones keeps
+what it has and reports `AgentTooOld`. A program says the oldest one that has all of its fields, so
+that older agents go on with what they understand: 2 has interfaces and senders in terms."""

@@ -7,22 +7,25 @@ packets pass; 127.0.0.1 passes; `include` (or everything) is redirected.
 """
 
 import hashlib
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 
 from capture_api.cidrs import Cidr
+from capture_api.interfaces import InterfaceName
+from capture_api.owners import IdRange, NumericId
 from capture_api.ports import Port, PortRange
 from capture_api.wire import WireStruct, encode
 
 DEFAULT_PROXY_ID = 1337
 
-NumericId = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 2)]
-"""A user or group id; 2**32 - 1 is the kernel's "none"."""
 NumericIds = Annotated[tuple[NumericId, ...], msgspec.Meta(max_length=16)]
 PortRanges = Annotated[tuple[PortRange, ...], msgspec.Meta(max_length=64)]
 Cidrs = Annotated[tuple[Cidr, ...], msgspec.Meta(max_length=64)]
+InterfaceNames = Annotated[tuple[InterfaceName, ...], msgspec.Meta(max_length=16)]
+IdRanges = Annotated[tuple[IdRange, ...], msgspec.Meta(max_length=16)]
 
 
 class Loopback(StrEnum):
@@ -55,6 +58,7 @@ class InboundTerm(WireStruct, frozen=True):
 
     ports: PortRanges = ()
     sources: Cidrs = ()
+    interfaces: InterfaceNames = ()
 
 
 class OutboundTerm(WireStruct, frozen=True):
@@ -62,6 +66,8 @@ class OutboundTerm(WireStruct, frozen=True):
 
     ports: PortRanges = ()
     destinations: Cidrs = ()
+    uids: IdRanges = ()
+    gids: IdRanges = ()
 
 
 InboundTerms = Annotated[tuple[InboundTerm, ...], msgspec.Meta(max_length=32)]
@@ -94,6 +100,22 @@ class Program(WireStruct, frozen=True, omit_defaults=False):
     """Which families to capture; empty: those that the pod has addresses of."""
     inbound: Inbound | None = None
     outbound: Outbound | None = None
+
+
+def schema_version(program: Program) -> int:
+    """Say which `SCHEMA_VERSION` an agent has to know; an older one would drop a field unseen."""
+    return 2 if any(map(_is_of_version_2, _terms(program))) else 1
+
+
+def _terms(program: Program) -> Iterator[InboundTerm | OutboundTerm]:
+    for direction in (program.inbound, program.outbound):
+        if direction is not None:
+            yield from direction.include
+            yield from direction.exclude
+
+
+def _is_of_version_2(term: InboundTerm | OutboundTerm) -> bool:
+    return bool(term.interfaces if isinstance(term, InboundTerm) else term.uids or term.gids)
 
 
 def program_hash(program: Program) -> str:

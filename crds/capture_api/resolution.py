@@ -1,11 +1,12 @@
 """From the spec a user wrote to the program that agents enforce."""
 
 import re
+from math import prod
 from typing import Any
 
+from msgspec.structs import astuple
+
 from capture_api.captures import TrafficCaptureSpec
-from capture_api.cidrs import Cidr
-from capture_api.ports import PortRange
 from capture_api.programs import (
     Cidrs,
     Inbound,
@@ -18,7 +19,7 @@ from capture_api.programs import (
 from capture_api.wire import MalformedObjectError, decode
 
 MAX_RULES_PER_DIRECTION = 512
-"""Bound on `include` and `exclude` of one direction together, expanded to ports x addresses."""
+"""Bound on `include` and `exclude` of one direction together, expanded (see `rules_of`)."""
 
 Term = InboundTerm | OutboundTerm
 
@@ -90,8 +91,8 @@ def check_chain_prefix(prefix: str) -> None:
 
 
 def rules_of(term: Term) -> int:
-    """How many rules a term expands to: one for each pair of a port and an address."""
-    return max(1, len(term.ports)) * max(1, len(addresses_of(term)))
+    """How many rules a term expands to: one for each combination of what its fields list."""
+    return prod(max(1, len(values)) for values in astuple(term))
 
 
 def addresses_of(term: Term) -> Cidrs:
@@ -124,7 +125,7 @@ def _check_direction(path: str, direction: Inbound | Outbound) -> None:
 
 def _check_each_says_something(path: str, terms: tuple[Term, ...]) -> None:
     for index, term in enumerate(terms):
-        if not term.ports and not addresses_of(term):
+        if not any(astuple(term)):
             raise InvalidSpecError(
                 f"{path}[{index}]: gives no field and would match every packet; give one, or leave "
                 "the list out"
@@ -135,9 +136,9 @@ def _check_size(path: str, terms: tuple[Term, ...]) -> None:
     rules = sum(map(rules_of, terms))
     if rules > MAX_RULES_PER_DIRECTION:
         raise InvalidSpecError(
-            f"{path}: include and exclude expand to {rules} rules (ports x addresses, summed over "
-            f"terms); at most {MAX_RULES_PER_DIRECTION} are allowed: use ranges and shorter "
-            "prefixes"
+            f"{path}: include and exclude expand to {rules} rules (what each term lists, "
+            f"multiplied, summed over terms); at most {MAX_RULES_PER_DIRECTION} are allowed: use "
+            "ranges and shorter prefixes"
         )
 
 
@@ -158,5 +159,5 @@ def _check_not_repeated(path: str, terms: tuple[Term, ...], *, included: tuple[T
         )
 
 
-def _meaning(term: Term) -> tuple[frozenset[PortRange], frozenset[Cidr]]:
-    return frozenset(term.ports), frozenset(addresses_of(term))
+def _meaning(term: Term) -> tuple[frozenset[object], ...]:
+    return tuple(map(frozenset, astuple(term)))

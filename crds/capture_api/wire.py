@@ -5,11 +5,15 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from capture_api.cidrs import Cidr
+from capture_api.interfaces import InterfaceName
+from capture_api.owners import IdRange
 from capture_api.ports import PortRange
 
 T = TypeVar("T")
 
-_VALUE_TYPES: dict[type, Any] = {PortRange: PortRange.parse, Cidr: Cidr.parse}
+_VALUE_TYPES: dict[type, Any] = {
+    value_type: value_type.parse for value_type in (PortRange, Cidr, IdRange, InterfaceName)
+}
 
 
 _INITIALISMS = {"uid": "UID", "ips": "IPs"}

@@ -115,7 +115,7 @@ def _program(ref: ProgramRef, program: CaptureProgram | None) -> CaptureProgramS
 
 
 def _decode(raw: dict[str, Any]) -> CaptureProgramSpec | Wait:
-    if raw.get("schemaVersion") != SCHEMA_VERSION:
+    if raw.get("schemaVersion") not in range(1, SCHEMA_VERSION + 1):
         return Wait(
             "AgentTooOld",
             f"the program has schemaVersion {raw.get('schemaVersion')}, this agent knows "

@@ -1,34 +1,38 @@
 """From a program to its rules, in the order of the API's evaluation: the first hit decides.
 
 inbound (PREROUTING, TCP)               rule in <P>_INBOUND
-  1 `exclude`                             -j RETURN, one rule a port and address
+  1 `exclude`                             -j RETURN
   2 `include`, or everything              -j <P>_IN_REDIRECT
 
 outbound (OUTPUT, TCP)                  rule in <P>_OUTPUT
-  1 `exclude`                             -j RETURN, one rule a port and address
+  1 `exclude`                             -j RETURN
   2 over `lo` to another address          by `loopback`
   3 a proxy's uid or gid                  -j RETURN, one rule an id
   4 to the loopback address               -j RETURN
   5 `include`, or everything              -j <P>_REDIRECT
 
-A rule has one port (or range) and one address: sets and multiport print differently from version to
-version of iptables, or not at all. What iptables leaves out is left out: `-p tcp` where the jump
-from the base chain said it, and addresses that match everything.
+A term has a rule for each combination of what its fields list: sets and multiport print differently
+from version to version of iptables, or not at all. What iptables leaves out is left out: `-p tcp`
+where the jump from the base chain said it, and addresses that match everything.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
+from capture_api.cidrs import Cidr
+from capture_api.owners import IdRange
 from capture_api.ports import PortRange
 from capture_api.programs import (
     Inbound,
     InboundTerm,
     Loopback,
     Outbound,
+    OutboundTerm,
     Program,
     Proxy,
 )
-from capture_api.resolution import Term, addresses_of
+from capture_api.resolution import Term
 from capture_nat.addresses import network_text
 from capture_nat.enforceable import check_enforceable
 from capture_nat.families import Family
@@ -133,14 +137,21 @@ def _proxy(proxy: Proxy) -> Iterator[str]:
 
 def _any_term(terms: tuple[Term, ...], family: Family) -> Iterator[str]:
     for term in terms:
-        for address in _addresses(term, family):
-            for port in _ports(term.ports):
-                yield " ".join(filter(None, (address, port)))
+        for matches in product(*_fields(term, family)):
+            yield " ".join(filter(None, matches))
 
 
-def _addresses(term: Term, family: Family) -> list[str]:
-    flag = "-s" if isinstance(term, InboundTerm) else "-d"
-    cidrs = addresses_of(term)
+def _fields(term: Term, family: Family) -> tuple[list[str], ...]:
+    """List the matches that each field of a term becomes, in the order in which they print."""
+    match term:
+        case InboundTerm(ports=ports, sources=sources, interfaces=interfaces):
+            names = [f"-i {interface}" for interface in interfaces] or [ANY]
+            return _addresses("-s", sources, family), names, _ports(ports)
+        case OutboundTerm(ports=ports, destinations=destinations, uids=uids, gids=gids):
+            return _addresses("-d", destinations, family), _ports(ports), _owners(uids, gids)
+
+
+def _addresses(flag: str, cidrs: tuple[Cidr, ...], family: Family) -> list[str]:
     if not cidrs:
         return [ANY]
     return [
@@ -152,6 +163,14 @@ def _addresses(term: Term, family: Family) -> list[str]:
 
 def _ports(ports: tuple[PortRange, ...]) -> list[str]:
     return [f"-p tcp -m tcp --dport {_port(port)}" for port in ports] if ports else [ANY]
+
+
+def _owners(uids: tuple[IdRange, ...], gids: tuple[IdRange, ...]) -> list[str]:
+    users = [f"--uid-owner {uid}" for uid in uids] or [ANY]
+    groups = [f"--gid-owner {gid}" for gid in gids] or [ANY]
+    # One match for both: iptables would take a second one for another rule.
+    owners = (" ".join(filter(None, pair)) for pair in product(users, groups))
+    return [f"-m owner {owner}" if owner else ANY for owner in owners]
 
 
 def _port(port: PortRange) -> str:

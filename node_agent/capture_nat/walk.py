@@ -119,6 +119,11 @@ def _port_is(value: str, packet: Packet) -> bool:
     return int(first) <= packet.dport <= int(last or first)
 
 
+def _is_id(value: str, found: int | None) -> bool:
+    first, _, last = value.partition("-")
+    return found is not None and int(first) <= found <= int(last or first)
+
+
 _MATCHES: Final[dict[str, Callable[[str, Packet], bool]]] = {
     "-s": lambda value, packet: packet.source in ip_network(value),
     "-d": lambda value, packet: packet.destination in ip_network(value),
@@ -126,6 +131,6 @@ _MATCHES: Final[dict[str, Callable[[str, Packet], bool]]] = {
     "-o": lambda value, packet: packet.out_interface == value,
     "-p": lambda value, packet: packet.protocol == value,
     "--dport": _port_is,
-    "--uid-owner": lambda value, packet: packet.uid == int(value),
-    "--gid-owner": lambda value, packet: packet.gid == int(value),
+    "--uid-owner": lambda value, packet: _is_id(value, packet.uid),
+    "--gid-owner": lambda value, packet: _is_id(value, packet.gid),
 }

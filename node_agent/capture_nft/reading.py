@@ -1,7 +1,7 @@
 """The text of a rule of ours back to the rule: the closed grammar that `capture_nat` writes.
 
   -A CHAIN [! ][-s NET] [! ][-d NET] [! ][-i IF] [! ][-o IF] [-p tcp|udp]
-           [-m tcp|udp --dport PORTS] [-m owner --uid-owner IDS | --gid-owner IDS]
+           [-m tcp|udp --dport PORTS] [-m owner [--uid-owner IDS] [--gid-owner IDS]]
            -j RETURN | -j CHAIN | -j REDIRECT --to-ports PORT
 
 A text is accepted only if the rule prints as exactly this text.
@@ -89,9 +89,11 @@ def _transport(protocol: str, left: deque[str]) -> Match:
 
 
 def _owner(_: str, left: deque[str]) -> Match:
-    option = left.popleft()
-    ids = Ids(*_range(left.popleft(), "-", _MAX_ID))
-    return Owner(**{_OWNERS[option]: ids})
+    ids: dict[str, Ids] = {}
+    while left and left[0] in _OWNERS:
+        option = _OWNERS[left.popleft()]
+        ids[option] = Ids(*_range(left.popleft(), "-", _MAX_ID))
+    return Owner(**ids)
 
 
 def _expect(option: str, left: deque[str]) -> None:

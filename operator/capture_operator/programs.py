@@ -6,7 +6,7 @@ import msgspec
 
 from capture_api.capture_programs import CaptureProgramSpec
 from capture_api.meta import ObjectMeta
-from capture_api.names import SCHEMA_VERSION
+from capture_api.programs import schema_version
 from capture_api.wire import MalformedObjectError, decode
 from capture_operator.captures import Capture, Resolution
 from capture_operator.resources import CAPTURES
@@ -39,7 +39,7 @@ def program_spec(capture: Capture, resolution: Resolution) -> CaptureProgramSpec
     """
     spec = resolution.spec
     return CaptureProgramSpec(
-        schema_version=SCHEMA_VERSION,
+        schema_version=schema_version(resolution.program),
         capture_uid=capture.metadata.uid,
         capture_generation=capture.metadata.generation,
         capture_created=capture.metadata.creation_timestamp or None,

@@ -83,7 +83,7 @@ def test_a_static_pod_is_captured_like_any_other() -> None:
             "ProgramUnknown",
         ),
         (stored(OLD), "ProgramOutdated"),
-        (stored(NEW, schemaVersion=2), "AgentTooOld"),
+        (stored(NEW, schemaVersion=99), "AgentTooOld"),
         (stored(NEW, schemaVersion=None), "AgentTooOld"),
         (stored(NEW, program=7), "ProgramMalformed"),
         (stored(NEW, captureGeneration="many"), "ProgramMalformed"),

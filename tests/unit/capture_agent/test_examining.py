@@ -246,7 +246,7 @@ async def test_an_agent_that_is_too_old_enforces_what_it_knows_and_says_so(tmp_p
     known = programs()
     node = Node(tmp_path, known, IN_POD)
     before = await node.examine(record())
-    known |= programs(schemaVersion=2)
+    known |= programs(schemaVersion=99)
     after = await node.examine(before)
     assert (after.finding.state, after.finding.reason) == (PodState.PROGRAMMED, "AgentTooOld")
     fresh = await node.examine(record())

@@ -5,15 +5,20 @@ from hypothesis import given
 from msgspec.structs import replace
 
 from capture_api.cidrs import Cidr
+from capture_api.interfaces import InterfaceName
+from capture_api.names import SCHEMA_VERSION
+from capture_api.owners import IdRange
 from capture_api.ports import PortRange
 from capture_api.programs import (
     Inbound,
     InboundTerm,
     Loopback,
     Outbound,
+    OutboundTerm,
     Program,
     Proxy,
     program_hash,
+    schema_version,
 )
 from capture_api.resolution import decode_spec, resolve
 from capture_api.wire import decode, encode
@@ -65,3 +70,32 @@ def test_only_equal_programs_share_a_hash(one: Program, other: Program) -> None:
 def test_every_part_changes_the_hash(changed: Program) -> None:
     """Nothing that the rules depend on is left out of the name."""
     assert program_hash(changed) != program_hash(PROGRAM)
+
+
+def test_a_program_without_newer_fields_is_of_the_first_version() -> None:
+    """Agents that are not upgraded yet enforce it."""
+    assert schema_version(PROGRAM) == 1
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        Program(
+            chain_prefix="P",
+            inbound=Inbound(
+                redirect_port=1, exclude=(InboundTerm(interfaces=(InterfaceName("eth0"),)),)
+            ),
+        ),
+        Program(
+            chain_prefix="P",
+            outbound=Outbound(redirect_port=1, include=(OutboundTerm(uids=(IdRange(0, 0),)),)),
+        ),
+        Program(
+            chain_prefix="P",
+            outbound=Outbound(redirect_port=1, exclude=(OutboundTerm(gids=(IdRange(0, 0),)),)),
+        ),
+    ],
+)
+def test_a_program_with_newer_fields_is_kept_from_older_agents(newer: Program) -> None:
+    """They would capture what a field that they don't know leaves out."""
+    assert schema_version(newer) == SCHEMA_VERSION == 2

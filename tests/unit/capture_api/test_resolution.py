@@ -6,6 +6,8 @@ import pytest
 
 from capture_api.captures import TrafficCaptureSpec
 from capture_api.cidrs import Cidr
+from capture_api.interfaces import InterfaceName
+from capture_api.owners import IdRange
 from capture_api.ports import PortRange
 from capture_api.programs import Inbound, InboundTerm, Loopback, Outbound, OutboundTerm, Program
 from capture_api.resolution import InvalidSpecError, decode_spec, resolve, rules_of
@@ -83,3 +85,11 @@ def test_a_term_expands_to_ports_times_addresses(ports: int, addresses: int, rul
     networks = tuple(Cidr.parse(f"10.{number}.0.0/16") for number in range(addresses))
     assert rules_of(InboundTerm(ports=ranges, sources=networks)) == rules
     assert rules_of(OutboundTerm(ports=ranges, destinations=networks)) == rules
+
+
+def test_every_field_of_a_term_multiplies_its_rules() -> None:
+    """The kernel has no rule that asks for one of several."""
+    ids = (IdRange(0, 0), IdRange(1, 1000))
+    names = tuple(map(InterfaceName, ("eth0", "net1", "net2")))
+    assert rules_of(OutboundTerm(ports=(PortRange(1, 1),), uids=ids, gids=ids)) == 4
+    assert rules_of(InboundTerm(sources=(Cidr.parse("::/0"),), interfaces=names)) == 3

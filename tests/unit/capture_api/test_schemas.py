@@ -165,15 +165,27 @@ def without_descriptions(node: Any) -> Any:  # noqa: ANN401 - JSON has no narrow
 
 
 def test_terms_are_checked_alike_wherever_they_stand() -> None:
-    """A schema has no way to say a thing once: its four copies are held together here."""
+    """A schema has no way to say a thing once: its copies are held together here."""
     spec = without_descriptions(schema_of_crd(TRAFFIC_CAPTURES, "spec")["properties"])
     text = re.sub("sources|destinations", "addresses", json.dumps(spec))
-    inbound, outbound = (json.loads(text)[name] for name in ("inbound", "outbound"))
-    term = inbound["properties"]["include"]["items"]
-    assert inbound["properties"]["exclude"]["items"] == term
-    assert outbound["properties"]["include"]["items"] == term
-    assert outbound["properties"]["exclude"]["items"] == term
-    assert outbound["x-kubernetes-validations"] == inbound["x-kubernetes-validations"]
+    inbound, outbound = (json.loads(text)[name]["properties"] for name in ("inbound", "outbound"))
+    for direction in (inbound, outbound):
+        assert direction["exclude"]["items"] == direction["include"]["items"]
+    received, sent = (each["include"]["items"]["properties"] for each in (inbound, outbound))
+    assert {name: received[name] for name in ("ports", "addresses")} == {
+        name: sent[name] for name in ("ports", "addresses")
+    }
+    assert sent["uids"] == sent["gids"]
+
+
+@pytest.mark.parametrize("direction", ["inbound", "outbound"])
+def test_every_field_of_a_term_counts(direction: str) -> None:
+    """Each is in the number of rules, and in what makes two terms alike."""
+    found = schema_of_crd(TRAFFIC_CAPTURES, "spec")["properties"][direction]
+    size, _, repeated = (each["rule"] for each in found["x-kubernetes-validations"])
+    for name in found["properties"]["include"]["items"]["properties"]:
+        assert size.count(f"size(t.{name})") == 2
+        assert f"i.{name} == e.{name}" in repeated
 
 
 @pytest.mark.parametrize("plural", FILES)

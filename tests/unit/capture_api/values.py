@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from capture_api.capture_programs import CaptureProgramSpec
 from capture_api.captures import DriftPolicy, FailurePolicy, Mode
 from capture_api.cidrs import Cidr
-from capture_api.names import SCHEMA_VERSION
+from capture_api.interfaces import InterfaceName
+from capture_api.owners import IdRange
 from capture_api.ports import PortRange
 from capture_api.programs import (
     Inbound,
@@ -19,6 +20,7 @@ from capture_api.programs import (
     Program,
     Proxy,
     program_hash,
+    schema_version,
 )
 from capture_api.selection import LabelSelector, LabelSelectorRequirement, SelectorOperator
 
@@ -51,9 +53,23 @@ def tuples_of(values: st.SearchStrategy[T]) -> st.SearchStrategy[tuple[T, ...]]:
 
 numeric_ids = tuples_of(st.integers(0, 2**32 - 2))
 proxies = st.builds(Proxy, uids=numeric_ids, gids=numeric_ids)
-inbound_terms = st.builds(InboundTerm, ports=tuples_of(port_ranges), sources=tuples_of(cidrs))
+ids = st.integers(0, 2**32 - 2)
+id_ranges = st.tuples(ids, ids).map(sorted).map(lambda ends: IdRange(*ends))
+interface_names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}", fullmatch=True).map(
+    InterfaceName
+)
+inbound_terms = st.builds(
+    InboundTerm,
+    ports=tuples_of(port_ranges),
+    sources=tuples_of(cidrs),
+    interfaces=tuples_of(interface_names),
+)
 outbound_terms = st.builds(
-    OutboundTerm, ports=tuples_of(port_ranges), destinations=tuples_of(cidrs)
+    OutboundTerm,
+    ports=tuples_of(port_ranges),
+    destinations=tuples_of(cidrs),
+    uids=tuples_of(id_ranges),
+    gids=tuples_of(id_ranges),
 )
 inbounds = st.builds(
     Inbound,
@@ -104,7 +120,7 @@ def capture_program_specs(draw: st.DrawFn) -> CaptureProgramSpec:
     """Draw a resolved capture."""
     program = draw(programs)
     return CaptureProgramSpec(
-        schema_version=SCHEMA_VERSION,
+        schema_version=schema_version(program),
         capture_uid=str(draw(st.uuids())),
         capture_generation=draw(st.integers(1, 10)),
         capture_created=draw(st.none() | st.just("2026-01-01T00:00:00Z")),

@@ -3,6 +3,7 @@
 from capture_api.cidrs import Cidr
 from capture_api.ports import PortRange
 from capture_api.programs import Inbound, InboundTerm, Loopback, Outbound, OutboundTerm, Program
+from capture_api.ranges import NumberRange
 from capture_nat.walk import PASS, Packet, Verdict
 
 _LOOPBACK = {4: "127.0.0.1", 6: "::1"}
@@ -48,15 +49,23 @@ def _own_address(inbound: Inbound | None, outbound: Outbound, *, by_proxy: bool)
 
 
 def _received_matches(term: InboundTerm, packet: Packet) -> bool:
-    return _given_fields_match(term.ports, packet.dport, term.sources, packet.source)
+    by_name = not term.interfaces or packet.in_interface in map(str, term.interfaces)
+    return by_name and _where_matches(term.ports, packet.dport, term.sources, packet.source)
 
 
 def _sent_matches(term: OutboundTerm, packet: Packet) -> bool:
-    return _given_fields_match(term.ports, packet.dport, term.destinations, packet.destination)
+    by_owner = _is_one_of(term.uids, packet.uid) and _is_one_of(term.gids, packet.gid)
+    return by_owner and _where_matches(
+        term.ports, packet.dport, term.destinations, packet.destination
+    )
 
 
-def _given_fields_match(
+def _is_one_of(ranges: tuple[NumberRange, ...], number: int | None) -> bool:
+    return not ranges or (number is not None and any(number in each for each in ranges))
+
+
+def _where_matches(
     ports: tuple[PortRange, ...], dport: int, cidrs: tuple[Cidr, ...], address: object
 ) -> bool:
-    port_matches = not ports or any(dport in ports_range for ports_range in ports)
-    return port_matches and (not cidrs or any(address in cidr.network for cidr in cidrs))
+    in_network = not cidrs or any(address in cidr.network for cidr in cidrs)
+    return in_network and _is_one_of(ports, dport)

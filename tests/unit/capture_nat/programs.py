@@ -6,6 +6,8 @@ from typing import TypeVar
 from hypothesis import strategies as st
 
 from capture_api.cidrs import Cidr
+from capture_api.interfaces import InterfaceName
+from capture_api.owners import IdRange
 from capture_api.ports import PortRange
 from capture_api.programs import Inbound, InboundTerm, Loopback, Outbound, OutboundTerm, Program
 from capture_api.programs import Proxy as ProxyIds
@@ -45,7 +47,10 @@ cidrs = st.sampled_from(_CIDRS).map(Cidr.parse)
 port_ranges = st.lists(st.sampled_from(_PORTS), min_size=2, max_size=2).map(
     lambda ends: PortRange(min(ends), max(ends))
 )
-
+id_ranges = st.lists(st.sampled_from((*_IDS, 1000)), min_size=2, max_size=2).map(
+    lambda ends: IdRange(min(ends), max(ends))
+)
+interfaces = st.sampled_from(("eth0", "lo", "net1.100", "a_very-long.nam")).map(InterfaceName)
 
 T = TypeVar("T")
 
@@ -54,8 +59,16 @@ def _few(values: st.SearchStrategy[T]) -> st.SearchStrategy[tuple[T, ...]]:
     return st.lists(values, max_size=2).map(tuple)
 
 
-_inbound_terms = st.builds(InboundTerm, ports=_few(port_ranges), sources=_few(cidrs))
-_outbound_terms = st.builds(OutboundTerm, ports=_few(port_ranges), destinations=_few(cidrs))
+_inbound_terms = st.builds(
+    InboundTerm, ports=_few(port_ranges), sources=_few(cidrs), interfaces=_few(interfaces)
+)
+_outbound_terms = st.builds(
+    OutboundTerm,
+    ports=_few(port_ranges),
+    destinations=_few(cidrs),
+    uids=_few(id_ranges),
+    gids=_few(id_ranges),
+)
 _inbounds = st.builds(
     Inbound,
     redirect_port=st.sampled_from((15001, 15006)),

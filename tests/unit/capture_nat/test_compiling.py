@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capture_api.cidrs import Cidr
+from capture_api.interfaces import InterfaceName
+from capture_api.owners import IdRange
 from capture_api.ports import PortRange
 from capture_api.programs import Inbound, InboundTerm, Loopback, Outbound, OutboundTerm, Program
 from capture_api.programs import Proxy as ProxyIds
@@ -120,6 +122,28 @@ def test_a_term_has_one_rule_for_each_address_and_port() -> None:
         "-d 10.0.0.0/8 -p tcp -m tcp --dport 8000:8100 -j RETURN",
         "-p tcp -m tcp --dport 80 -j RETURN",
         "-p tcp -m tcp --dport 8000:8100 -j RETURN",
+    ]
+
+
+def test_a_term_of_interfaces_matches_where_packets_come_in() -> None:
+    """Ahead of the ports, as iptables prints it."""
+    term = InboundTerm(
+        ports=(PortRange(80, 80),), interfaces=(InterfaceName("eth0"), InterfaceName("net1"))
+    )
+    program = Program(chain_prefix="P", inbound=Inbound(redirect_port=15001, include=(term,)))
+    assert _rules(compile_program(program, Family.IPV4), "P_INBOUND") == [
+        "-i eth0 -p tcp -m tcp --dport 80 -j P_IN_REDIRECT",
+        "-i net1 -p tcp -m tcp --dport 80 -j P_IN_REDIRECT",
+    ]
+
+
+def test_a_term_of_uids_and_gids_asks_for_both() -> None:
+    """In one match of the sender."""
+    term = OutboundTerm(uids=(IdRange(0, 0), IdRange(1000, 2000)), gids=(IdRange(5, 5),))
+    ruleset = compile_program(_outbound(exclude=(term,)), Family.IPV4)
+    assert _rules(ruleset, "P_OUTPUT")[:2] == [
+        "-m owner --uid-owner 0 --gid-owner 5 -j RETURN",
+        "-m owner --uid-owner 1000-2000 --gid-owner 5 -j RETURN",
     ]
 
 

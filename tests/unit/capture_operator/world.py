@@ -29,7 +29,7 @@ from unit.capture_operator.objects import (
     raw_node,
 )
 
-_ROUNDS = 100
+_ROUNDS = 1000
 
 
 class World:
