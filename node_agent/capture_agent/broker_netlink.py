@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-from capture_agent.broker_protocol import NETLINK_NETFILTER, Chain
+from capture_agent.broker_protocol import NETLINK_NETFILTER
 from capture_agent.listening import Listener
 
 _HEADER: Final = struct.Struct("=IHHII")  # length, type, flags, sequence, port
@@ -29,10 +29,10 @@ _GET_ADDRESSES: Final = 22
 _IFADDRMSG: Final = struct.Struct("=BBBBI")
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 
-_GET_CHAINS: Final = 10 << 8 | 4
+_GET_NF_TABLES: Final = tuple(10 << 8 | kind for kind in (1, 4, 7))  # tables, chains, rules
 _NFGENMSG: Final = struct.Struct("=BBH")
-_CHAIN_TABLE, _CHAIN_NAME, _CHAIN_USERDATA = 1, 3, 12
-_COMMENT: Final = 0  # NFTNL_UDATA_CHAIN_COMMENT
+MAX_DUMP: Final = 16 << 20
+"""Bytes of one list; whoever is root in a pod decides how long it is."""
 
 _GET_SOCKETS: Final = 20
 _DIAG_REQUEST: Final = struct.Struct("=BBBBI48x")
@@ -53,17 +53,15 @@ def addresses() -> frozenset[bytes]:
         )
 
 
-def nat_chains(family: int) -> tuple[Chain, ...]:
-    """List the chains of the nf_tables table `nat` of an address family."""
-    request = _NFGENMSG.pack(family, 0, 0)
+def nf_tables() -> bytes:
+    """Dump the nf_tables tables, chains and rules of this network namespace, as the kernel says it.
+
+    Raises:
+        OSError: they are larger than `MAX_DUMP`, or could not be dumped.
+    """
+    request = _NFGENMSG.pack(socket.AF_UNSPEC, 0, 0)
     with _opened(NETLINK_NETFILTER) as netlink:
-        messages = _dump(netlink, _GET_CHAINS, request)
-    found = (dict(_attributes(message[_NFGENMSG.size :])) for message in messages)
-    return tuple(
-        Chain(_text(chain[_CHAIN_NAME]), _comment(chain.get(_CHAIN_USERDATA, b"")))
-        for chain in found
-        if chain[_CHAIN_TABLE] == b"nat\0"
-    )
+        return b"".join(_raw_dump(netlink, kind, request) for kind in _GET_NF_TABLES)
 
 
 def tcp_listeners(sock_diag: socket.socket) -> tuple[Listener, ...]:
@@ -96,30 +94,46 @@ def _opened(protocol: int) -> socket.socket:
 
 
 def _dump(netlink: socket.socket, kind: int, request: bytes) -> tuple[bytes, ...]:
-    """Ask for a list, again if it changed while it was written; the payload of each message."""
+    """Ask for a list; the payload of each message."""
+    dump = _raw_dump(netlink, kind, request)
+    return tuple(payload for answer, _, payload in _messages(dump) if answer not in _ENDS)
+
+
+def _raw_dump(netlink: socket.socket, kind: int, request: bytes) -> bytes:
+    """Ask for a list, again if it changed while it was written."""
     size = _HEADER.size + len(request)
     for sequence in range(1, _ATTEMPTS + 1):
         netlink.send(_HEADER.pack(size, kind, _REQUEST_DUMP, sequence, 0) + request)
-        answers = tuple(_answers(netlink))
-        if not any(flags & _INTERRUPTED for _, flags, _ in answers):
-            return tuple(payload for answer, _, payload in answers if answer not in _ENDS)
+        parts, was_interrupted = _answer(netlink)
+        if not was_interrupted:
+            return b"".join(parts)
     raise OSError(errno.EINTR, f"it changed during each of {_ATTEMPTS} attempts to list it")
 
 
-def _answers(netlink: socket.socket) -> Iterator[tuple[int, int, bytes]]:
-    """Read a dump to its end: type, flags and payload of each message."""
+def _answer(netlink: socket.socket) -> tuple[list[bytes], bool]:
+    """Read a dump to its end: its parts, and whether it changed in between."""
+    parts: list[bytes] = []
+    was_interrupted, size = False, 0
     while True:
         part = netlink.recv(_BUFFER)
-        offset = 0
-        while offset < len(part):
-            length, kind, flags, _, _ = _HEADER.unpack_from(part, offset)
-            payload = part[offset + _HEADER.size : offset + length]
+        parts.append(part)
+        size += len(part)
+        if size > MAX_DUMP:
+            raise OSError(errno.EFBIG, f"a list of more than {MAX_DUMP} bytes")
+        for kind, flags, payload in _messages(part):
+            was_interrupted |= bool(flags & _INTERRUPTED)
             if kind in _ENDS:
                 _raise_for(payload)
-            yield kind, flags, payload
-            if kind in _ENDS:
-                return
-            offset += _aligned(length)
+                return parts, was_interrupted
+
+
+def _messages(dump: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Split a dump: type, flags and payload of each message."""
+    offset = 0
+    while offset < len(dump):
+        length, kind, flags, _, _ = _HEADER.unpack_from(dump, offset)
+        yield kind, flags, dump[offset + _HEADER.size : offset + length]
+        offset += _aligned(length)
 
 
 def _raise_for(payload: bytes) -> None:
@@ -138,17 +152,3 @@ def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _aligned(length: int) -> int:
     return length + 3 & ~3
-
-
-def _comment(userdata: bytes) -> str:
-    """Read the comment out of a chain's userdata: type, length, value, again and again."""
-    while len(userdata) > 1:
-        kind, size = userdata[0], userdata[1]
-        if kind == _COMMENT:
-            return _text(userdata[2 : 2 + size])
-        userdata = userdata[2 + size :]
-    return ""
-
-
-def _text(value: bytes) -> str:
-    return value.rstrip(b"\0").decode(errors="backslashreplace")

@@ -46,17 +46,15 @@ class Execute(msgspec.Struct, frozen=True, tag=True):
     must_succeed: bool = False
 
 
-class ListChains(msgspec.Struct, frozen=True, tag=True):
-    """List the chains of the nf_tables table `nat` of one address family with their comments."""
-
-    family: int
-    """AF_INET or AF_INET6."""
+class DumpNfTables(msgspec.Struct, frozen=True, tag=True):
+    """Dump what nf_tables hold, of every family."""
 
 
 class ListLegacyTables(msgspec.Struct, frozen=True, tag=True):
     """List the legacy xtables tables that exist, without loading a module to find out."""
 
     family: int
+    """AF_INET or AF_INET6."""
 
 
 class Connect(msgspec.Struct, frozen=True, tag=True):
@@ -67,7 +65,7 @@ class Connect(msgspec.Struct, frozen=True, tag=True):
     timeout: float = 1.0
 
 
-Step = Execute | ListChains | ListLegacyTables | Connect
+Step = Execute | DumpNfTables | ListLegacyTables | Connect
 
 
 class Executed(msgspec.Struct, frozen=True, tag=True):
@@ -78,17 +76,10 @@ class Executed(msgspec.Struct, frozen=True, tag=True):
     stderr: str
 
 
-class Chain(msgspec.Struct, frozen=True, tag=True):
-    """One nf_tables chain and the comment on it, "" without one."""
+class NfTables(msgspec.Struct, frozen=True, tag=True):
+    """Dumps of tables, chains and rules, as `capture_nft.snapshots.decode` reads them."""
 
-    name: str
-    comment: str
-
-
-class Chains(msgspec.Struct, frozen=True, tag=True):
-    """The chains of a table; empty also when the table does not exist."""
-
-    chains: tuple[Chain, ...]
+    dump: bytes
 
 
 class LegacyTables(msgspec.Struct, frozen=True, tag=True):
@@ -103,7 +94,7 @@ class Connected(msgspec.Struct, frozen=True, tag=True):
     error: str
 
 
-StepResult = Executed | Chains | LegacyTables | Connected
+StepResult = Executed | NfTables | LegacyTables | Connected
 
 
 class SocketKind(StrEnum):

@@ -10,16 +10,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from capture_agent.broker_netlink import nat_chains
+from capture_agent.broker_netlink import nf_tables
 from capture_agent.broker_programs import execute
 from capture_agent.broker_protocol import (
-    Chains,
     Connect,
     Connected,
+    DumpNfTables,
     Execute,
     LegacyTables,
-    ListChains,
     ListLegacyTables,
+    NfTables,
     Step,
     StepResult,
 )
@@ -45,10 +45,10 @@ def take_all(steps: Iterable[Step], user_namespace: int | None) -> Iterator[Step
             yield _take(step)
 
 
-def _take(step: ListChains | ListLegacyTables | Connect) -> StepResult:
+def _take(step: DumpNfTables | ListLegacyTables | Connect) -> StepResult:
     match step:
-        case ListChains(family):
-            return Chains(nat_chains(family))
+        case DumpNfTables():
+            return NfTables(nf_tables())
         case ListLegacyTables(family):
             return LegacyTables(_legacy_tables(family))
         case Connect():

@@ -1,8 +1,9 @@
 """The `iptables` backend: the nat table through the command-line tools, nft or legacy variant.
 
-Reading. `iptables-nft-save` lists rules; the marks on chains it does not show, so the chains come
-from nf_tables itself. The legacy table is only looked at when it exists already: the legacy tools
-load modules and create it otherwise, and a legacy table's hooks change which rules win.
+Reading. `iptables-nft-save` lists rules; it shows neither the marks on chains, nor that a table is
+switched off, nor who else decides about our packets, so those come from nf_tables itself. The
+legacy table is only looked at when it exists already: the legacy tools load modules and create it
+otherwise, and a legacy table's hooks change which rules win.
 
 Writing. First the chains that are missing are created with our mark on them: empty and referenced
 by nobody, they change nothing for packets. Should somebody else have created one of them since we
@@ -17,27 +18,31 @@ container with legacy tools wrote them) is served there; a pod with rules in bot
 """
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from capture_agent.broker_client import Broker, result_of
 from capture_agent.broker_protocol import (
-    Chains,
+    DumpNfTables,
     Execute,
     Executed,
     LegacyTables,
-    ListChains,
     ListLegacyTables,
+    NfTables,
 )
 from capture_agent.nat_backends import BackendError, NatView
 from capture_agent.sandboxes import Sandbox
 from capture_api.names import GROUP
-from capture_nat.commands import restore_input
+from capture_nat.commands import WakeTable, restore_input
 from capture_nat.families import Family
 from capture_nat.planning import Plan
 from capture_nat.rule_text import readable
 from capture_nat.rulesets import BUILTIN_CHAINS
 from capture_nat.tables import NatTable, UnreadableTableError, parse_table
+from capture_nft.contents import NatContent, content_of
+from capture_nft.errors import NftError
+from capture_nft.rule_texts import RuleTexts
+from capture_nft.snapshots import decode
 
 MARK: Final = GROUP
 """The comment on every nf_tables chain that we created."""
@@ -65,7 +70,7 @@ class IptablesBackend:
         """Read the table of the variant that serves this pod."""
         results = await self.broker.run(
             sandbox,
-            ListChains(_ADDRESS_FAMILY[family]),
+            DumpNfTables(),
             ListLegacyTables(_ADDRESS_FAMILY[family]),
             Execute((f"{_TOOL[family]}-nft-save", "-t", "nat")),
         )
@@ -76,8 +81,10 @@ class IptablesBackend:
                 raise _conflict(family)
             if _has_rules(legacy) or (_has_chains(legacy) and not _has_chains(nft)):
                 return NatView(legacy, frozenset(), LEGACY)
-        chains = result_of(results, Chains)
-        return NatView(_really_there(nft, chains), _marked(chains), NFT)
+        content = _content(result_of(results, NfTables), family)
+        return NatView(
+            _really_there(nft, content), _marked(content), NFT, conflict=content.conflict
+        )
 
     async def _observe_legacy(self, sandbox: Sandbox, family: Family) -> NatTable:
         save = Execute((f"{_TOOL[family]}-legacy-save", "-t", "nat"))
@@ -104,9 +111,10 @@ def _write_steps(family: Family, variant: str, plan: Plan) -> list[Execute]:
     steps = []
     if plan.create:
         steps.append(_writing(("nft", "-f", "-"), _marking_script(family, plan.create)))
-    if plan.commands:
-        stdin = restore_input(plan.commands)
-        steps.append(_writing((f"{tool}-nft-restore", "--noflush"), stdin))
+    if rules := restore_input(plan.commands):
+        steps.append(_writing((f"{tool}-nft-restore", "--noflush"), rules))
+    if WakeTable() in plan.commands:  # once all is in it
+        steps.append(_writing(("nft", "-f", "-"), f"add table {_NFT_FAMILY[family]} nat\n"))
     # Fails for a base chain that somebody has put a rule into meanwhile: then it has to stay.
     steps.extend(Execute((f"{tool}-nft", "-t", "nat", "-X", name)) for name in plan.drop_if_empty)
     return steps
@@ -126,13 +134,25 @@ def _marking_script(family: Family, names: tuple[str, ...]) -> str:
     return f"add table {table}\n{chains}"
 
 
-def _really_there(table: NatTable, chains: Chains) -> NatTable:
+def _content(held: NfTables, family: Family) -> NatContent:
+    try:
+        content = content_of(decode(held.dump), family, RuleTexts())
+    except NftError as error:
+        message = f"the kernel's rules can't be read: {error}"
+        raise BackendError("TableUnreadable", message) from error
+    if content.malformed:
+        raise BackendError("TableUnreadable", readable(content.malformed))
+    return content
+
+
+def _really_there(table: NatTable, content: NatContent) -> NatTable:
     """Take out the built-in chains that `iptables-nft-save` lists although nobody created them."""
-    return table.without(BUILTIN_CHAINS.difference(chain.name for chain in chains.chains))
+    there = table.without(BUILTIN_CHAINS - content.table.chains.keys())
+    return replace(there, is_dormant=content.table.is_dormant)
 
 
-def _marked(chains: Chains) -> frozenset[str]:
-    return frozenset(chain.name for chain in chains.chains if chain.comment == MARK)
+def _marked(content: NatContent) -> frozenset[str]:
+    return frozenset(name for name, comment in content.comments.items() if comment == MARK)
 
 
 def _parse(saved: Executed, variant: str) -> NatTable:

@@ -20,7 +20,7 @@ from capture_agent.broker_protocol import (
     MAX_OUTPUT,
     Execute,
     Executed,
-    ListChains,
+    ListLegacyTables,
     Refusal,
     SocketKind,
 )
@@ -111,7 +111,7 @@ async def test_a_broker_that_hangs_is_replaced(zygote: Zygote, pod: Pod) -> None
         os.kill(stopped, signal.SIGSTOP)
         broker._hang_seconds = 0.1
         with pytest.raises(BrokerLostError):
-            await broker.run(pod.sandbox(), ListChains(socket.AF_INET))
+            await broker.run(pod.sandbox(), ListLegacyTables(socket.AF_INET))
         assert is_gone(stopped)
         broker._hang_seconds = 10
         await broker.run(pod.sandbox(), TRUE)

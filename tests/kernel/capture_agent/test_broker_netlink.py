@@ -6,17 +6,18 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.diag import DiagSocket
 
-from capture_agent.broker_netlink import addresses, nat_chains, tcp_listeners
-from capture_agent.broker_protocol import NETLINK_SOCK_DIAG, Chain
+from capture_agent.broker_netlink import addresses, nf_tables, tcp_listeners
+from capture_agent.broker_protocol import NETLINK_SOCK_DIAG
 from capture_agent.linux_calls import CLONE_NEWNET, setns
 from capture_agent.listening import Listener
+from capture_nft.snapshots import decode
+from capture_nft.uapi import NfFamily
 from kernel.pods import Pod
 
 T = TypeVar("T")
@@ -62,24 +63,31 @@ def test_addresses_are_those_that_a_library_lists(pod: Pod) -> None:
     assert len(there(pod, addresses)) > 1500
 
 
-def test_chains_of_the_nat_table_are_listed_with_their_comments(pod: Pod) -> None:
-    """Those of the family, and of no other table."""
+def test_nf_tables_are_dumped_as_their_decoder_reads_them(pod: Pod) -> None:
+    """Tables, chains with their comments, and rules, of every family."""
     pod.run(
         "nft",
         'add table ip nat; add chain ip nat A { comment "of A"; }; add chain ip nat B;'
-        "add table ip6 nat; add chain ip6 nat C; add table ip filter; add chain ip filter D",
+        "add table ip6 nat { flags dormant; }; add rule ip nat A jump B",
     )
-    ipv4 = there(pod, partial(nat_chains, socket.AF_INET))
-    assert ipv4 == (Chain("A", "of A"), Chain("B", ""))
-    assert there(pod, partial(nat_chains, socket.AF_INET6)) == (Chain("C", ""),)
+    snapshot = decode(there(pod, nf_tables))
+    assert [(table.family, table.dormant) for table in snapshot.tables] == [
+        (NfFamily.IPV4, False),
+        (NfFamily.IPV6, True),
+    ]
+    assert [(chain.name, chain.comment) for chain in snapshot.chains] == [
+        ("A", "of A"),
+        ("B", None),
+    ]
+    assert [rule.chain for rule in snapshot.rules] == ["A"]
 
 
-def test_a_thousand_chains_are_listed(pod: Pod) -> None:
+def test_a_thousand_chains_are_dumped(pod: Pod) -> None:
     """They come in many parts."""
     chains = "\n".join(f'add chain ip nat C{n} {{ comment "{n}"; }}' for n in range(1000))
     pod.run("nft", "-f", "-", stdin=f"add table ip nat\n{chains}")
-    expected = {Chain(f"C{number}", str(number)) for number in range(1000)}
-    assert set(there(pod, partial(nat_chains, socket.AF_INET))) == expected
+    found = {(chain.name, chain.comment) for chain in decode(there(pod, nf_tables)).chains}
+    assert found == {(f"C{number}", str(number)) for number in range(1000)}
 
 
 def test_listeners_are_those_that_a_library_lists(pod: Pod) -> None:

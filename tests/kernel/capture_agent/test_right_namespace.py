@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from capture_agent.broker_client import Broker, SandboxRefusedError
-from capture_agent.broker_protocol import Execute, ListChains, Refusal
+from capture_agent.broker_protocol import Execute, ListLegacyTables, Refusal
 from capture_agent.netns_entry import RefusedError, _verify
 from capture_agent.processes import netns_of, pod_processes
 from capture_agent.reconciling import Reconciler
@@ -205,7 +205,7 @@ async def test_a_dead_pods_namespace_is_freed(broker: Broker, other_pod: Pod) ->
         there = ["type", "veth", "peer", "cable", "netns", str(other_pod.pid)]
         pod.run("ip", "link", "add", "cable", *there)
         for sandbox in (pod.sandbox(), other_pod.sandbox()):
-            await broker.run(sandbox, WRITE, ListChains(socket.AF_INET))
+            await broker.run(sandbox, WRITE, ListLegacyTables(socket.AF_INET))
         with cable_to_be_gone(other_pod):
             pod.kill()
         assert await refused(broker, other_pod.sandbox("10.0.0.1")) is Refusal.ADDRESS_MISSING
@@ -219,7 +219,7 @@ async def test_the_broker_keeps_nothing_open(broker: Broker, pod: Pod) -> None:
     proc = Path(f"/proc/{broker.pid}")
     before = sorted(fd.name for fd in (proc / "fd").iterdir())
     for _ in range(20):
-        await broker.run(sandbox, ListChains(socket.AF_INET))
+        await broker.run(sandbox, ListLegacyTables(socket.AF_INET))
         await refused(broker, replace(sandbox, start_time=1))
     assert sorted(fd.name for fd in (proc / "fd").iterdir()) == before
     assert len(list((proc / "task").iterdir())) == 1

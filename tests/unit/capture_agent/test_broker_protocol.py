@@ -13,20 +13,19 @@ from capture_agent.broker import serve
 from capture_agent.broker_protocol import (
     LENGTH_SIZE,
     MAX_FRAME,
-    Chain,
-    Chains,
     Connect,
     Connected,
     Done,
+    DumpNfTables,
     Execute,
     Executed,
     FrameError,
     Identified,
     IdentifyNetns,
     LegacyTables,
-    ListChains,
     ListLegacyTables,
     ListProcesses,
+    NfTables,
     Opened,
     OpenSockets,
     Processes,
@@ -60,7 +59,7 @@ sandboxes = st.builds(
 )
 steps = st.one_of(
     st.builds(Execute, argv=st.lists(st.text(), max_size=3).map(tuple), stdin=st.text()),
-    st.builds(ListChains, family=numbers),
+    st.just(DumpNfTables()),
     st.builds(ListLegacyTables, family=numbers),
     st.builds(Connect, st.text(), numbers, st.floats(0, 9)),
 )
@@ -73,7 +72,7 @@ requests = st.one_of(
 )
 results = st.one_of(
     st.builds(Executed, returncode=numbers, stdout=st.text(), stderr=st.text()),
-    st.builds(Chains, st.lists(st.builds(Chain, st.text(), st.text()), max_size=2).map(tuple)),
+    st.builds(NfTables, st.binary(max_size=64)),
     st.builds(LegacyTables, st.lists(st.text(), max_size=2).map(tuple)),
     st.builds(Connected, st.text()),
 )
