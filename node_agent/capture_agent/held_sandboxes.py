@@ -10,11 +10,12 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from capture_agent.actors import actor
 from capture_agent.broker_client import Broker, OpenedSockets, SandboxRefusedError
 from capture_agent.broker_protocol import Refusal, SocketKind
+from capture_agent.hook_order import HookOrder
 from capture_agent.nft_channel import NftChannel
 from capture_agent.nft_watch import NftWatch, Overflow
 from capture_agent.sandboxes import Sandbox
@@ -52,6 +53,7 @@ class HeldSandbox:
     """The last look."""
     refusal: str = ""
     """Why the kernel would not take a transaction of ours."""
+    hook_order: HookOrder = field(default_factory=HookOrder)
 
     def close(self) -> None:
         """Let go of the network namespace."""

@@ -49,6 +49,7 @@ MARK: Final = GROUP
 
 NFT: Final = "iptables-nft"
 LEGACY: Final = "iptables-legacy"
+CONFLICT: Final = "BackendConflict"
 
 _TOOL: Final = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 _NFT_FAMILY: Final = {Family.IPV4: "ip", Family.IPV6: "ip6"}
@@ -184,7 +185,7 @@ def _last_line(text: str) -> str:
 
 def _conflict(family: Family) -> BackendError:
     return BackendError(
-        "BackendConflict",
+        CONFLICT,
         "rules in both the nf_tables and the legacy nat table of the pod; the table whose hooks "
         f"were registered last wins, so remove the rules of one: {_TOOL[family]}-legacy -t nat -F, "
         f"or {_TOOL[family]}-nft -t nat -F",

@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import Final
 
 from capture_agent.held_sandboxes import HeldSandbox, HeldSandboxes, Seen
-from capture_agent.iptables_backend import MARK, NFT
+from capture_agent.iptables_backend import CONFLICT, MARK, NFT
 from capture_agent.legacy_tables import legacy_tables
 from capture_agent.nat_backends import BackendError, NatBackend, NatView, TableChangedError
 from capture_agent.nft_channel import (
@@ -67,7 +67,7 @@ class NetlinkBackend:
             unknown = _foreign_unknown(view, seen.contents[family])
             if not (has_legacy or unknown):
                 return view
-            theirs = await self._tools.observe(sandbox, family)
+            theirs = await self._ask_tools(held, family)
             if theirs.variant != NFT:
                 return replace(theirs, why="the pod has a legacy nat table")
             # Between our look and theirs, rules may have come and gone.
@@ -122,12 +122,27 @@ class NetlinkBackend:
             return "another process owns the nat table"
         return held.refusal
 
+    async def _ask_tools(self, held: HeldSandbox, family: Family) -> NatView:
+        try:
+            return await self._tools.observe(held.sandbox, family)
+        except BackendError as error:
+            later = held.hook_order.later(family)
+            if error.reason != CONFLICT or not later:
+                raise
+            message = f"the {later} table came later: its rules win; {error}"
+            raise BackendError(CONFLICT, message) from error
+
     def _look(self, held: HeldSandbox, family: Family) -> tuple[Seen, bool]:
         """Read the ruleset, and whether there is a legacy nat table."""
         try:
-            return self._ruleset(held), "nat" in legacy_tables(held.proc_net, family)
+            seen = self._ruleset(held)
+            has_legacy = "nat" in legacy_tables(held.proc_net, family)
         except (NftError, OSError) as error:
             raise self._unreadable(held.sandbox, error) from error
+        chains = seen.contents[family].table.chains.values()
+        is_hooked = any(chain.policy is not None for chain in chains)
+        held.hook_order.saw(family, nf_tables=is_hooked, legacy=has_legacy)
+        return seen, has_legacy
 
     def _generation(self, held: HeldSandbox) -> int:
         try:

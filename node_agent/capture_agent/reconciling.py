@@ -178,10 +178,17 @@ async def _outcome(table: PodTable, found: Assessment | Failure, obstacles: _Obs
         return changed(seen, differences=found.differences, obstacle=obstacle)
     written = changed(seen, was_written=True)
     try:
-        left = (await table.write(found)).differences
+        after = await table.write(found)
     except FAILURES as failure:
         return changed(written, failure=failure)
-    return changed(written, differences=left, obstacle=NOT_SO)
+    view = after.look.view  # who served may have changed: what netlink is refused, the tools write
+    return changed(
+        written,
+        variant=view.variant,
+        why=view.why,
+        differences=after.differences,
+        obstacle=NOT_SO,
+    )
 
 
 def _still_referenced(chains: set[str]) -> Finding:
