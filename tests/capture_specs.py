@@ -71,6 +71,12 @@ def senders(count: int) -> Spec:
     return {"uids": ids, "gids": ids}
 
 
+def outbound_and_dns(servers: list[str] | None = None, **fields: object) -> Spec:
+    """Build a spec that captures queries, and outbound with these fields."""
+    dns = {"redirectPort": 15053, **({"servers": servers} if servers else {})}
+    return {**outbound(**fields), "dns": dns}
+
+
 def selector(**requirement: object) -> Spec:
     """Build a spec with one row of `matchExpressions`."""
     return capture(podSelector={"matchExpressions": [requirement]})
@@ -140,6 +146,21 @@ TAKEN: Final = (
         "exactly 512 rules by interfaces", inbound(include=[{**interfaces(16), "ports": ports(32)}])
     ),
     Taken("exactly 512 rules by senders", outbound(include=[{**senders(16), "ports": ports(2)}])),
+    Taken("queries", capture(dns={"redirectPort": 15053})),
+    Taken("queries alone", {"podSelector": WEB, "dns": {"redirectPort": 65535}}),
+    Taken(
+        "queries to some servers",
+        outbound_and_dns(servers=["10.96.0.10/32", "fd00::/8"], exclude=[{"ports": ["53"]}]),
+    ),
+    Taken("exactly 512 rules with queries", outbound_and_dns(include=[product(30, 17)])),
+    Taken(
+        "exactly 512 rules with excluded ports and queries",
+        outbound_and_dns(
+            include=[{"ports": ports(64)}],
+            exclude=[product(63, 5)],
+            servers=[f"10.{number}.0.0/16" for number in range(64)],
+        ),
+    ),
     Taken("one address", outbound(exclude=[{"destinations": ["169.254.169.254/32"]}])),
     Taken(
         "ports and addresses",
@@ -271,6 +292,38 @@ REFUSED: Final = (
     Refused("too many gids", "spec.proxy.gids", capture(proxy={"gids": list(range(17))})),
     Refused("nobody is the proxy", "spec.proxy.uids", capture(proxy={"uids": [], "gids": []})),
     Refused("neither direction", "spec", {"podSelector": WEB}),
+    Refused("queries without a port", "spec.dns.redirectPort", capture(dns={})),
+    Refused("queries to port 0", "spec.dns.redirectPort", capture(dns={"redirectPort": 0})),
+    Refused("queries to port 65536", "spec.dns.redirectPort", capture(dns={"redirectPort": 65536})),
+    Refused(
+        "a server without a length",
+        "spec.dns.servers[0]",
+        outbound_and_dns(servers=["10.96.0.10"]),
+    ),
+    Refused(
+        "a server by name", "spec.dns.servers[1]", outbound_and_dns(servers=["::/0", "dns.google"])
+    ),
+    Refused(
+        "a server with bits set", "spec.dns.servers[0]", outbound_and_dns(servers=["10.96.0.10/12"])
+    ),
+    Refused(
+        "too many servers",
+        "spec.dns.servers",
+        outbound_and_dns(servers=[f"10.{number}.0.0/16" for number in range(65)]),
+    ),
+    Refused(
+        "513 rules with queries",
+        "spec.dns",
+        outbound_and_dns(include=[{"ports": ports(63)}, *[{"ports": ports(64)}] * 7]),
+    ),
+    Refused(
+        "512 rules and more by excluded ports and queries",
+        "spec.dns",
+        outbound_and_dns(
+            exclude=[{"ports": ports(64)}] * 7,
+            servers=[f"10.{number}.0.0/16" for number in range(29)],
+        ),
+    ),
     Refused("inbound without a port", "spec.inbound.redirectPort", capture(inbound={})),
     Refused("port 0", "spec.inbound.redirectPort", capture(inbound={"redirectPort": 0})),
     Refused("port 65536", "spec.outbound.redirectPort", capture(outbound={"redirectPort": 65536})),
@@ -446,6 +499,8 @@ REFUSED_BY_THE_SCHEMA_ALONE: Final = (
     Refused(
         "empty ports", f"{_IN}[0].ports", inbound(include=[{"ports": [], "sources": ["::/0"]}])
     ),
+    Refused("no servers", "spec.dns.servers", capture(dns={"redirectPort": 1, "servers": []})),
+    Refused("a server twice", "spec.dns.servers[1]", outbound_and_dns(servers=["::/0", "::/0"])),
     Refused("no family", "spec.ipFamilies", capture(ipFamilies=[])),
     # A duplicate is no danger, only a slip.
     Refused("a port twice", f"{_IN}[0].ports[1]", inbound(include=[{"ports": ["80", "80"]}])),

@@ -7,7 +7,7 @@ import msgspec
 
 from capture_api.conditions import Condition
 from capture_api.meta import ObjectMeta
-from capture_api.programs import Inbound, IpFamilies, IpFamily, Outbound, Proxy
+from capture_api.programs import Dns, Inbound, IpFamilies, IpFamily, Outbound, Proxy
 from capture_api.selection import LabelSelector
 from capture_api.wire import WireStruct
 
@@ -55,6 +55,7 @@ class TrafficCaptureSpec(WireStruct, frozen=True):
     ip_families: IpFamilies = ()
     inbound: Inbound | None = None
     outbound: Outbound | None = None
+    dns: Dns | None = None
 
     @property
     def guards_start(self) -> bool:

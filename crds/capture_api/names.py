@@ -16,4 +16,5 @@ FINALIZER: Final = f"{GROUP}/chains"
 SCHEMA_VERSION: Final = 2
 """The newest meaning of `CaptureProgram.spec.program`; an agent that knows only older ones keeps
 what it has and reports `AgentTooOld`. A program says the oldest one that has all of its fields, so
-that older agents go on with what they understand: 2 has interfaces and senders in terms."""
+that older agents go on with what they understand: 2 has `dns`, and interfaces and
+senders in terms."""

@@ -2,7 +2,8 @@
 
 Evaluation order, first hit decides (DESIGN of the API, docs/how-it-works.md):
 inbound (PREROUTING, TCP): `exclude` passes, then `include` (or everything) is redirected.
-outbound (OUTPUT, TCP): `exclude` passes; the loopback interface goes by `loopback`; the proxy's own
+outbound (OUTPUT): `exclude` passes; with `dns`, queries that are not the proxy's own are redirected
+as `dns` says; then, of TCP, the loopback interface goes by `loopback`; the proxy's own
 packets pass; 127.0.0.1 passes; `include` (or everything) is redirected.
 """
 
@@ -91,8 +92,15 @@ class Outbound(WireStruct, frozen=True, omit_defaults=False):
     loopback: Loopback = Loopback.BYPASS
 
 
+class Dns(WireStruct, frozen=True, omit_defaults=False):
+    """Capture of DNS queries, to port 53 over UDP and TCP. No `servers` means every server."""
+
+    redirect_port: Port
+    servers: Cidrs = ()
+
+
 class Program(WireStruct, frozen=True, omit_defaults=False):
-    """The resolved meaning of a TrafficCapture; `inbound` or `outbound` or both are there."""
+    """The resolved meaning of a TrafficCapture; at least one of its last three is there."""
 
     chain_prefix: str
     proxy: Proxy = Proxy()
@@ -100,11 +108,12 @@ class Program(WireStruct, frozen=True, omit_defaults=False):
     """Which families to capture; empty: those that the pod has addresses of."""
     inbound: Inbound | None = None
     outbound: Outbound | None = None
+    dns: Dns | None = None
 
 
 def schema_version(program: Program) -> int:
     """Say which `SCHEMA_VERSION` an agent has to know; an older one would drop a field unseen."""
-    return 2 if any(map(_is_of_version_2, _terms(program))) else 1
+    return 2 if program.dns or any(map(_is_of_version_2, _terms(program))) else 1
 
 
 def _terms(program: Program) -> Iterator[InboundTerm | OutboundTerm]:
@@ -124,5 +133,8 @@ def program_hash(program: Program) -> str:
     Equal programs have equal hashes on every node and version; the evidence in
     `NodeCapture.status` refers to a program by it.
     """
-    canonical = msgspec.json.encode(encode(program), order="deterministic")
+    content = encode(program)
+    if program.dns is None:
+        del content["dns"]  # as before there was such a field, when the same program had its name
+    canonical = msgspec.json.encode(content, order="deterministic")
     return hashlib.sha256(canonical).hexdigest()[:16]

@@ -9,6 +9,7 @@ from msgspec.structs import astuple
 from capture_api.captures import TrafficCaptureSpec
 from capture_api.programs import (
     Cidrs,
+    Dns,
     Inbound,
     InboundTerm,
     Loopback,
@@ -69,6 +70,7 @@ def resolve(spec: TrafficCaptureSpec) -> Program:
         ip_families=tuple(sorted(set(spec.ip_families))),
         inbound=spec.inbound,
         outbound=spec.outbound,
+        dns=spec.dns,
     )
 
 
@@ -101,8 +103,8 @@ def addresses_of(term: Term) -> Cidrs:
 
 
 def _check_directions(spec: TrafficCaptureSpec) -> None:
-    if spec.inbound is None and spec.outbound is None:
-        raise InvalidSpecError("spec: inbound or outbound is required")
+    if spec.inbound is None and spec.outbound is None and spec.dns is None:
+        raise InvalidSpecError("spec: inbound, outbound or dns is required")
     if spec.outbound and spec.outbound.loopback is Loopback.INBOUND and spec.inbound is None:
         raise InvalidSpecError(
             "spec.outbound.loopback: Inbound needs spec.inbound, whose redirectPort it sends to"
@@ -111,6 +113,8 @@ def _check_directions(spec: TrafficCaptureSpec) -> None:
         _check_direction("spec.inbound", spec.inbound)
     if spec.outbound:
         _check_direction("spec.outbound", spec.outbound)
+    if spec.outbound and spec.dns:
+        _check_size_with_dns(spec.outbound, spec.dns)
 
 
 def _check_direction(path: str, direction: Inbound | Outbound) -> None:
@@ -140,6 +144,23 @@ def _check_size(path: str, terms: tuple[Term, ...]) -> None:
             f"multiplied, summed over terms); at most {MAX_RULES_PER_DIRECTION} are allowed: use "
             "ranges and shorter prefixes"
         )
+
+
+def _check_size_with_dns(outbound: Outbound, dns: Dns) -> None:
+    terms = sum(map(rules_of, outbound.include)) + sum(map(_rules_with_dns, outbound.exclude))
+    rules = terms + 2 * max(1, len(dns.servers))
+    if rules > MAX_RULES_PER_DIRECTION:
+        raise InvalidSpecError(
+            f"spec.dns: with outbound it expands to {rules} rules (two a server, and one port more "
+            f"for each excluded term with ports); at most {MAX_RULES_PER_DIRECTION} are allowed: "
+            "use ranges and shorter prefixes"
+        )
+
+
+def _rules_with_dns(excluded: OutboundTerm) -> int:
+    """How many rules an excluded term expands to where UDP is looked at too: port 53 may be two."""
+    ports = len(excluded.ports)
+    return rules_of(excluded) * (ports + 1) // ports if ports else rules_of(excluded)
 
 
 def _check_proxy_port_is_left_out(path: str, terms: tuple[Term, ...], port: int) -> None:

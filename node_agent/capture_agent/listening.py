@@ -53,6 +53,8 @@ def _needed(
         yield program.inbound.redirect_port, _EVERY_ADDRESS[family] | own
     if program.outbound is not None:
         yield program.outbound.redirect_port, _EVERY_ADDRESS[family] | _LOOPBACK[family]
+    if program.dns is not None:
+        yield program.dns.redirect_port, _EVERY_ADDRESS[family] | _LOOPBACK[family]
 
 
 def _unmapped(address: str) -> str:

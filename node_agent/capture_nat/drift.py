@@ -85,18 +85,21 @@ def find_drift(desired: Ruleset, table: NatTable) -> tuple[Difference, ...]:
 
 
 def jump_differences(jump: Jump, desired: Ruleset, table: NatTable) -> Iterator[Difference]:
-    """What keeps a jump from sending all TCP packets of its base chain into our chain, once.
+    """What keeps a jump from sending the packets that it is for into our chain, once.
 
     A foreign rule may go to a chain of ours; what that does to a packet is judged by what the chain
     should hold, not by what is left of it.
     """
     rules = table.rules(jump.base)
+    others = [form.rule for form in jump.other_forms if form.rule in rules]
     if jump.rule not in rules:
-        yield Difference.of(DriftKind.JUMP_MISSING, jump.base, jump.rule)
+        yield Difference.of(DriftKind.JUMP_MISSING, jump.base, jump.rule, *others[:1])
         return
-    if rules.count(jump.rule) > 1:
-        yield Difference.of(DriftKind.JUMP_DUPLICATED, jump.base, jump.rule, jump.rule)
-    shadow = shadowing_rule(rules[: rules.index(jump.rule)], _as_desired(desired, table))
+    repeated = [jump.rule] if rules.count(jump.rule) > 1 else others[:1]
+    for found in repeated:
+        yield Difference.of(DriftKind.JUMP_DUPLICATED, jump.base, jump.rule, found)
+    ahead = [rule for rule in rules[: rules.index(jump.rule)] if rule not in others]
+    shadow = shadowing_rule(ahead, _as_desired(desired, table), jump.traffic)
     if shadow is not None:
         yield Difference.of(DriftKind.JUMP_SHADOWED, jump.base, jump.rule, shadow)
 
@@ -133,5 +136,9 @@ def _is_flushed(desired: Ruleset, table: NatTable) -> bool:
     return (
         bool(desired.chains)
         and not any(table.rules(name) for name in desired.names)
-        and not any(jump.rule in table.rules(jump.base) for jump in desired.jumps)
+        and not any(
+            form.rule in table.rules(jump.base)
+            for jump in desired.jumps
+            for form in (jump, *jump.other_forms)
+        )
     )

@@ -2,10 +2,10 @@
 
 * Only chains that differ are flushed and refilled; on an equal state nothing is written, so the
   counters that users read go on.
-* A jump is put back by deleting it as often as it is there and inserting it first. Rules are
-  deleted by their text, never by number: a rule inserted by somebody else between our look and our
-  write would shift the numbers. If our rule has gone in between, the whole transaction fails and
-  the next look starts over.
+* A jump is put back by deleting it as often as it is there, in every form that it could have had,
+  and inserting it first. Rules are deleted by their text, never by number: a rule inserted by
+  somebody else between our look and our write would shift the numbers. If our rule has gone in
+  between, the whole transaction fails and the next look starts over.
 * A chain of one of our names that is not known to be ours is taken over only if it is exactly as
   planned.
 * Chains that were ours and are not planned any more go, with their jumps, in the same transaction.
@@ -13,6 +13,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product, starmap
 
 from capture_nat.commands import (
     Command,
@@ -26,7 +27,7 @@ from capture_nat.commands import (
 from capture_nat.drift import chain_differences, jump_differences
 from capture_nat.errors import NatError
 from capture_nat.rule_text import targets
-from capture_nat.rulesets import BUILTIN_CHAINS, Hook, Jump, Ruleset
+from capture_nat.rulesets import BUILTIN_CHAINS, Hook, Jump, Ruleset, Traffic
 from capture_nat.tables import NatTable
 
 
@@ -116,7 +117,7 @@ def _refills(ruleset: Ruleset, table: NatTable) -> Iterator[Refill]:
 def _jump_repairs(ruleset: Ruleset, table: NatTable) -> Iterator[Command]:
     for jump in ruleset.jumps:
         if any(jump_differences(jump, ruleset, table)):
-            yield from _deletions([jump], table)
+            yield from _deletions([jump, *jump.other_forms], table)
             yield InsertFirst(jump.rule)
 
 
@@ -127,7 +128,7 @@ def _deletions(jumps: list[Jump], table: NatTable) -> Iterator[DeleteRule]:
 
 
 def _stale_jumps(stale: list[str], table: NatTable) -> list[Jump]:
-    possible = (Jump(base, chain) for base in Hook for chain in stale)
+    possible = starmap(Jump, product(Hook, stale, Traffic))
     return [jump for jump in possible if jump.rule in table.rules(jump.base)]
 
 

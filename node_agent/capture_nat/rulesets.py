@@ -1,6 +1,6 @@
 """What the nat table is to hold of ours: chains with their rules, and the jumps into them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -15,6 +15,14 @@ class Hook(StrEnum):
     OUTPUT = "OUTPUT"
 
 
+class Traffic(StrEnum):
+    """Which packets of a base chain go into a chain of ours; the value is the match."""
+
+    TCP = "-p tcp"
+    EVERY = ""
+    """TCP and UDP are what the chain itself knows; it lets all else pass."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chain:
     """A chain of ours and its rules in order, each as `-A NAME ...`."""
@@ -25,15 +33,21 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """The one rule of a base chain that sends its TCP packets into a chain of ours."""
+    """The one rule of a base chain that sends its packets into a chain of ours."""
 
     base: Hook
     chain: str
+    traffic: Traffic = Traffic.TCP
 
     @property
     def rule(self) -> str:
         """The rule as `-A BASE ...`."""
-        return f"-A {self.base} -p tcp -j {self.chain}"
+        return " ".join(filter(None, (f"-A {self.base}", self.traffic, f"-j {self.chain}")))
+
+    @property
+    def other_forms(self) -> tuple["Jump", ...]:
+        """The jumps that another program would have from here to there."""
+        return tuple(replace(self, traffic=each) for each in Traffic if each is not self.traffic)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from capture_agent.listening import Listener, ports_not_listening
-from capture_api.programs import Inbound, IpFamily, Outbound, Program
+from capture_api.programs import Dns, Inbound, IpFamily, Outbound, Program
 
 POD_IPS = ("10.1.2.3",)
 DUAL = ("10.1.2.3", "fd00::3")
@@ -31,6 +31,13 @@ def test_where_a_socket_has_to_listen(address: str, inbound: bool, outbound: boo
     sockets = [Listener(address, 15006), Listener(address, 15001)]
     assert (ports_not_listening(INBOUND, sockets, POD_IPS) == ()) is inbound
     assert (ports_not_listening(OUTBOUND, sockets, POD_IPS) == ()) is outbound
+
+
+def test_queries_over_tcp_need_somebody_who_takes_them() -> None:
+    """They go to 127.0.0.1, as other outbound connections do."""
+    program = Program(chain_prefix="C", dns=Dns(redirect_port=15053))
+    assert ports_not_listening(program, [Listener("10.1.2.3", 15053)], POD_IPS) == (15053,)
+    assert ports_not_listening(program, [Listener("127.0.0.1", 15053)], POD_IPS) == ()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from capture_api.names import SCHEMA_VERSION
 from capture_api.owners import IdRange
 from capture_api.ports import PortRange
 from capture_api.programs import (
+    Dns,
     Inbound,
     InboundTerm,
     Loopback,
@@ -86,6 +87,7 @@ def test_a_program_without_newer_fields_is_of_the_first_version() -> None:
                 redirect_port=1, exclude=(InboundTerm(interfaces=(InterfaceName("eth0"),)),)
             ),
         ),
+        Program(chain_prefix="P", dns=Dns(redirect_port=15053)),
         Program(
             chain_prefix="P",
             outbound=Outbound(redirect_port=1, include=(OutboundTerm(uids=(IdRange(0, 0),)),)),

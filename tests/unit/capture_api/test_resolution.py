@@ -29,6 +29,7 @@ def test_a_valid_spec_resolves(taken: Taken) -> None:
     spec = decode_spec(taken.spec)
     program = resolve(spec)
     assert (program.inbound, program.outbound) == (spec.inbound, spec.outbound)
+    assert program.dns == spec.dns
     assert (program.proxy, program.chain_prefix) == (spec.proxy, spec.chain_prefix)
 
 

@@ -12,6 +12,7 @@ from capture_api.interfaces import InterfaceName
 from capture_api.owners import IdRange
 from capture_api.ports import PortRange
 from capture_api.programs import (
+    Dns,
     Inbound,
     InboundTerm,
     Loopback,
@@ -84,12 +85,14 @@ outbounds = st.builds(
     exclude=tuples_of(outbound_terms),
     loopback=st.sampled_from(Loopback),
 )
+queries = st.builds(Dns, redirect_port=ports, servers=tuples_of(cidrs))
 programs = st.builds(
     Program,
     chain_prefix=st.sampled_from(["CAPTURE", "ISTIO", "A", "PROXY_2"]),
     proxy=proxies,
     inbound=st.none() | inbounds,
     outbound=st.none() | outbounds,
+    dns=st.none() | queries,
 )
 
 label_keys = st.sampled_from(["app", "tier", "example.com/team"])

@@ -2,7 +2,15 @@
 
 from capture_api.cidrs import Cidr
 from capture_api.ports import PortRange
-from capture_api.programs import Inbound, InboundTerm, Loopback, Outbound, OutboundTerm, Program
+from capture_api.programs import (
+    Dns,
+    Inbound,
+    InboundTerm,
+    Loopback,
+    Outbound,
+    OutboundTerm,
+    Program,
+)
 from capture_api.ranges import NumberRange
 from capture_nat.walk import PASS, Packet, Verdict
 
@@ -23,20 +31,33 @@ def evaluate_received(program: Program, packet: Packet) -> Verdict:
 
 def evaluate_sent(program: Program, packet: Packet) -> Verdict:
     """The verdict on a packet that a process of the pod sends."""
-    outbound = program.outbound
+    outbound, dns = program.outbound, program.dns
+    if outbound and any(_sent_matches(term, packet) for term in outbound.exclude):
+        return PASS
+    by_proxy = packet.uid in program.proxy.uids or packet.gid in program.proxy.gids
+    if dns and _is_query(dns, packet) and not by_proxy:
+        return Verdict(dns.redirect_port)
     if packet.protocol != "tcp" or outbound is None:
         return PASS
-    if any(_sent_matches(term, packet) for term in outbound.exclude):
-        return PASS
+    return _connection(program.inbound, outbound, packet, by_proxy=by_proxy)
+
+
+def _connection(
+    inbound: Inbound | None, outbound: Outbound, packet: Packet, *, by_proxy: bool
+) -> Verdict:
     to_loopback = str(packet.destination) == _LOOPBACK[packet.destination.version]
-    by_proxy = packet.uid in program.proxy.uids or packet.gid in program.proxy.gids
     if packet.out_interface == "lo" and not to_loopback:
-        return _own_address(program.inbound, outbound, by_proxy=by_proxy)
+        return _own_address(inbound, outbound, by_proxy=by_proxy)
     if by_proxy or to_loopback:
         return PASS
     if not outbound.include or any(_sent_matches(term, packet) for term in outbound.include):
         return Verdict(outbound.redirect_port)
     return PASS
+
+
+def _is_query(dns: Dns, packet: Packet) -> bool:
+    to_server = not dns.servers or any(packet.destination in each.network for each in dns.servers)
+    return packet.protocol in {"tcp", "udp"} and packet.dport == 53 and to_server
 
 
 def _own_address(inbound: Inbound | None, outbound: Outbound, *, by_proxy: bool) -> Verdict:

@@ -9,7 +9,15 @@ from capture_api.cidrs import Cidr
 from capture_api.interfaces import InterfaceName
 from capture_api.owners import IdRange
 from capture_api.ports import PortRange
-from capture_api.programs import Inbound, InboundTerm, Loopback, Outbound, OutboundTerm, Program
+from capture_api.programs import (
+    Dns,
+    Inbound,
+    InboundTerm,
+    Loopback,
+    Outbound,
+    OutboundTerm,
+    Program,
+)
 from capture_api.programs import Proxy as ProxyIds
 from capture_nat.walk import Packet
 
@@ -40,7 +48,7 @@ _ADDRESSES = {
     4: ("10.1.2.3", "10.1.200.1", "10.2.0.1", "127.0.0.1", "127.0.0.2", "192.0.2.1"),
     6: ("::1", "::2", "::10.1.2.3", "fd00::1", "fd00:1::1", "2001:db8:0:1:0:1:0:1"),
 }
-_PORTS = (1, 79, 80, 81, 443, 8000, 8050, 65535)
+_PORTS = (1, 53, 79, 80, 81, 443, 8000, 8050, 65535)
 _IDS = (0, 1337, 1338, 4294967294)
 
 cidrs = st.sampled_from(_CIDRS).map(Cidr.parse)
@@ -77,6 +85,9 @@ _inbounds = st.builds(
 )
 
 
+_dns = st.builds(Dns, redirect_port=st.just(15053), servers=_few(cidrs))
+
+
 def _outbounds(loopbacks: list[Loopback]) -> st.SearchStrategy[Outbound]:
     return st.builds(
         Outbound,
@@ -103,6 +114,7 @@ def programs(draw: st.DrawFn, prefixes: tuple[str, ...] = ("CAPTURE",)) -> Progr
         ),
         inbound=inbound,
         outbound=outbound,
+        dns=draw(st.none() | _dns),
     )
 
 
@@ -115,7 +127,7 @@ def _packets(version: int, *, sent: bool) -> st.SearchStrategy[Packet]:
         source=addresses,
         destination=addresses,
         dport=st.sampled_from(_PORTS),
-        protocol=st.sampled_from(("tcp", "tcp", "tcp", "udp")),
+        protocol=st.sampled_from(("tcp", "tcp", "udp", "icmp")),
         in_interface=st.just("") if sent else interfaces,
         out_interface=interfaces if sent else st.just(""),
         uid=owners,

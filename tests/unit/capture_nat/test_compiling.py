@@ -8,7 +8,15 @@ from capture_api.cidrs import Cidr
 from capture_api.interfaces import InterfaceName
 from capture_api.owners import IdRange
 from capture_api.ports import PortRange
-from capture_api.programs import Inbound, InboundTerm, Loopback, Outbound, OutboundTerm, Program
+from capture_api.programs import (
+    Dns,
+    Inbound,
+    InboundTerm,
+    Loopback,
+    Outbound,
+    OutboundTerm,
+    Program,
+)
 from capture_api.programs import Proxy as ProxyIds
 from capture_nat.compiling import compile_program
 from capture_nat.enforceable import UnenforceableProgramError
@@ -144,6 +152,57 @@ def test_a_term_of_uids_and_gids_asks_for_both() -> None:
     assert _rules(ruleset, "P_OUTPUT")[:2] == [
         "-m owner --uid-owner 0 --gid-owner 5 -j RETURN",
         "-m owner --uid-owner 1000-2000 --gid-owner 5 -j RETURN",
+    ]
+
+
+def test_queries_are_redirected_ahead_of_connections() -> None:
+    """The jump takes every packet; what is neither a query nor TCP passes."""
+    program = Program(
+        chain_prefix="P",
+        proxy=ProxyIds(uids=(7,), gids=()),
+        outbound=Outbound(redirect_port=15001),
+        dns=Dns(redirect_port=15053, servers=(Cidr.parse("10.96.0.10/32"), Cidr.parse("::/0"))),
+    )
+    ruleset = compile_program(program, Family.IPV4)
+    assert [jump.rule for jump in ruleset.jumps] == ["-A OUTPUT -j P_OUTPUT"]
+    assert _rules(ruleset, "P_OUTPUT") == [
+        "-p udp -m udp --dport 53 -j P_DNS",
+        "-p tcp -m tcp --dport 53 -j P_DNS",
+        "! -p tcp -j RETURN",
+        "! -d 127.0.0.1/32 -o lo -j RETURN",
+        "-m owner --uid-owner 7 -j RETURN",
+        "-d 127.0.0.1/32 -j RETURN",
+        "-j P_REDIRECT",
+    ]
+    assert _rules(ruleset, "P_DNS") == [
+        "-m owner --uid-owner 7 -j RETURN",
+        "-d 10.96.0.10/32 -p udp -j REDIRECT --to-ports 15053",
+        "-d 10.96.0.10/32 -p tcp -j REDIRECT --to-ports 15053",
+    ]
+
+
+def test_queries_alone_have_no_more_than_their_chains() -> None:
+    """Without `outbound` no connection is touched."""
+    program = Program(chain_prefix="P", proxy=ProxyIds(), dns=Dns(redirect_port=15053))
+    ruleset = compile_program(program, Family.IPV4)
+    assert ruleset.names == {"P_DNS", "P_OUTPUT"}
+    assert _rules(ruleset, "P_DNS")[-2:] == [
+        "-p udp -j REDIRECT --to-ports 15053",
+        "-p tcp -j REDIRECT --to-ports 15053",
+    ]
+
+
+def test_an_excluded_port_53_is_excluded_over_udp_too() -> None:
+    """A port in a term is a port, whatever carries it."""
+    term = OutboundTerm(ports=(PortRange(50, 60),), destinations=(Cidr.parse("10.0.0.0/8"),))
+    program = Program(
+        chain_prefix="P",
+        outbound=Outbound(redirect_port=15001, exclude=(term,)),
+        dns=Dns(redirect_port=15053),
+    )
+    assert _rules(compile_program(program, Family.IPV4), "P_OUTPUT")[:2] == [
+        "-d 10.0.0.0/8 -p tcp -m tcp --dport 50:60 -j RETURN",
+        "-d 10.0.0.0/8 -p udp -m udp --dport 53 -j RETURN",
     ]
 
 

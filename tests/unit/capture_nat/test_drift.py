@@ -1,10 +1,11 @@
 """Drift is judged on full content and order, and named by what happened."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capture_api.programs import Program
+from capture_api.programs import Dns, Program
 from capture_nat.compiling import compile_program
 from capture_nat.drift import MAX_DIFFERENCES, Difference, DriftKind, find_drift
 from capture_nat.families import Family
@@ -198,3 +199,16 @@ def test_a_chain_named_as_a_target_is_followed_as_a_chain() -> None:
     table = with_rules(PROGRAMMED, "LOG", "-j ACCEPT")
     table = with_texts(table, "OUTPUT", ["-A OUTPUT -j LOG", JUMP])
     assert _kinds(table) == [DriftKind.JUMP_SHADOWED]
+
+
+@pytest.mark.parametrize("rule", ["-p udp -j RETURN", "! -p tcp -j ACCEPT", "-j RETURN"])
+def test_what_takes_queries_ahead_of_a_jump_for_them_shadows(rule: str) -> None:
+    """With `dns` the jump is for UDP as well."""
+    ruleset = compile_program(
+        msgspec.structs.replace(REFERENCE_PROGRAM, dns=Dns(redirect_port=15053)), Family.IPV4
+    )
+    table = programmed(ruleset)
+    shadowed = with_rules(table, "OUTPUT", rule, f"-j {ruleset.jumps[1].chain}")
+    assert [each.kind for each in find_drift(ruleset, shadowed)] == [DriftKind.JUMP_SHADOWED]
+    harmless = with_rules(table, "OUTPUT", "-p icmp -j RETURN", f"-j {ruleset.jumps[1].chain}")
+    assert find_drift(ruleset, harmless) == ()

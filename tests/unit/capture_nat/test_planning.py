@@ -1,12 +1,14 @@
 """A plan reaches the rule set from any table, in one transaction, and touches nobody's rules."""
 
 from dataclasses import replace
+from itertools import product, starmap
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capture_api.programs import Inbound, Program
+from capture_api.programs import Dns, Inbound, Program
 from capture_nat.commands import (
     Command,
     DeleteChain,
@@ -20,7 +22,7 @@ from capture_nat.compiling import compile_program
 from capture_nat.drift import DriftKind, find_drift
 from capture_nat.families import Family
 from capture_nat.planning import ChainConflictError, Plan, plan_changes
-from capture_nat.rulesets import BUILTIN_CHAINS, Hook, Jump, Ruleset
+from capture_nat.rulesets import BUILTIN_CHAINS, Hook, Jump, Ruleset, Traffic
 from capture_nat.simulation import TransactionError, apply_plan
 from capture_nat.tables import NatTable
 from unit.capture_nat.programs import REFERENCE_PROGRAM, programs
@@ -30,6 +32,9 @@ OLD = compile_program(REFERENCE_PROGRAM, Family.IPV4)
 NEW = compile_program(
     Program(chain_prefix="CAPTURE", inbound=Inbound(redirect_port=15006)), Family.IPV4
 )
+WITH_DNS = compile_program(
+    msgspec.structs.replace(REFERENCE_PROGRAM, dns=Dns(redirect_port=15053)), Family.IPV4
+)
 NOTHING_OWNED: frozenset[str] = frozenset()
 
 rulesets = programs(("CAPTURE", "OLD")).map(lambda each: compile_program(each, Family.IPV4))
@@ -37,7 +42,7 @@ rulesets = programs(("CAPTURE", "OLD")).map(lambda each: compile_program(each, F
 
 def _foreign(table: NatTable, ours: frozenset[str]) -> dict[str, list[str]]:
     """What others wrote: every rule outside of our chains that is no jump of ours."""
-    jumps = {Jump(base, chain).rule for base in Hook for chain in ours}
+    jumps = {each.rule for each in starmap(Jump, product(Hook, ours, Traffic))}
     return {
         name: rules
         for name in table.chains
@@ -75,7 +80,8 @@ def test_a_removal_leaves_nothing_of_ours(data: st.DataObject, before: Ruleset) 
     after = apply_plan(table, plan)
     assert before.names & after.chains.keys() == set(plan.kept)
     assert all(after.rules(name) == () for name in plan.kept)
-    assert not any(jump.rule in after.rules(jump.base) for jump in before.jumps)
+    forms = [form for jump in before.jumps for form in (jump, *jump.other_forms)]
+    assert not any(form.rule in after.rules(form.base) for form in forms)
 
 
 def test_everything_is_created_empty_and_filled_in_one_transaction() -> None:
@@ -119,6 +125,37 @@ def test_a_shadowed_and_repeated_jump_is_put_first_once() -> None:
         "-I OUTPUT 1 -p tcp -j ISTIO_OUTPUT",
     ]
     assert apply_plan(table, plan).rules("OUTPUT") == (jump, foreign)
+
+
+@pytest.mark.parametrize(("before", "after"), [(OLD, WITH_DNS), (WITH_DNS, OLD)])
+def test_a_jump_of_another_form_is_replaced_in_the_same_transaction(
+    before: Ruleset, after: Ruleset
+) -> None:
+    """With `dns` the jump takes UDP too; at no instant is there none, and no other one stays."""
+    table = programmed(before)
+    plan = plan_changes(after, table, before.names)
+    assert apply_plan(table, plan).rules("OUTPUT") == (after.jumps[1].rule,)
+    delete, insert = (each for each in _commands(plan) if " OUTPUT " in each)
+    assert delete == before.jumps[1].rule.replace("-A", "-D")
+    assert insert == after.jumps[1].rule.replace("-A OUTPUT", "-I OUTPUT 1")
+
+
+def test_a_jump_of_another_form_beside_ours_goes() -> None:
+    """One jump a base chain is ours, and no more."""
+    (other,) = OLD.jumps[1].other_forms
+    table = with_texts(programmed(OLD), "OUTPUT", [OLD.jumps[1].rule, other.rule])
+    [difference] = find_drift(OLD, table)
+    assert (difference.kind, difference.found) == (DriftKind.JUMP_DUPLICATED, other.rule)
+    after = apply_plan(table, plan_changes(OLD, table, OLD.names))
+    assert after.rules("OUTPUT") == (OLD.jumps[1].rule,)
+
+
+def test_a_removal_takes_the_jump_of_every_form() -> None:
+    """Whichever program was the last one."""
+    table = programmed(WITH_DNS)
+    after = apply_plan(table, plan_changes(None, table, WITH_DNS.names))
+    assert after.rules("OUTPUT") == ()
+    assert not after.chains.keys() & WITH_DNS.names
 
 
 def test_another_prefix_replaces_the_old_one_in_one_transaction() -> None:

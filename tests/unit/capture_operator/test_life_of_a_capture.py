@@ -151,7 +151,7 @@ async def test_an_invalid_capture_says_what_to_write_instead(world: World) -> No
         for condition in world.status_of("bad")["conditions"]
         if condition["status"] == "True"
     }
-    assert "inbound or outbound" in message
+    assert "inbound, outbound or dns" in message
     assert not world.server.exists(PROGRAMS, "demo", "bad")
 
 
