@@ -1,0 +1,238 @@
+"""What is held of a sandbox is let go with it, and what happens there is heard at once."""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import socket
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from capture_agent.broker_client import Broker, OpenedSockets
+from capture_agent.broker_protocol import NETLINK_PROTOCOLS, SocketKind
+from capture_agent.held_sandboxes import HeldSandboxes
+from capture_agent.iptables_backend import IptablesBackend
+from capture_agent.journal import Journal
+from capture_agent.netlink_backend import NETLINK, NetlinkBackend
+from capture_agent.processes import netns_identity
+from capture_agent.reconciling import Reconciler
+from capture_agent.sandboxes import Sandbox
+from capture_agent.zygote_client import Zygote
+from capture_api.node_captures import PodState
+from capture_nat.compiling import compile_program
+from capture_nat.families import Family
+from capture_nat.planning import plan_changes
+from capture_nft import messages
+from capture_nft.transactions import Blob
+from kernel.capture_agent.cables import cable_to_be_gone
+from kernel.pods import ADDRESS, Pod, started_pod
+from unit.capture_agent.captures import capture, program, record
+
+V4 = Family.IPV4
+PODS = 1000
+_CLONE_NEWNET = 0x40000000
+_SMALL = 4608
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass
+class Holder:
+    """What holds sockets, and what it told."""
+
+    broker: Broker
+    changed: list[str] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
+    held: HeldSandboxes = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Listen."""
+        self.held = HeldSandboxes(self.broker, self.changed.append, self.ended.append)
+
+
+@pytest.fixture
+async def holder(zygote: Zygote) -> AsyncIterator[Holder]:
+    """A holder of sockets that a broker of its own opens."""
+    async with Broker(zygote) as opener:
+        holder = Holder(opener)
+        yield holder
+        holder.held.close_all()
+
+
+async def one_loop_turn() -> None:
+    """Let the event loop ask once what there is, and do it."""
+    for _ in range(2):
+        await asyncio.sleep(0)
+
+
+def descriptors() -> int:
+    """Count this process's open descriptors."""
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - no file system
+
+
+async def test_a_sandbox_whose_process_ends_is_let_go(holder: Holder, other_pod: Pod) -> None:
+    """Everything is closed, and its network namespace freed: its end of a cable goes."""
+    await holder.broker.process(1)
+    with started_pod() as pod:
+        before = descriptors()
+        there = ["type", "veth", "peer", "cable", "netns", str(other_pod.pid)]
+        pod.run("ip", "link", "add", "cable", *there)
+        await holder.held.hold(pod.sandbox())
+        assert descriptors() > before
+        with cable_to_be_gone(other_pod):
+            open_with_cable = descriptors()
+            pod.kill()
+            await one_loop_turn()
+            assert holder.ended == [pod.uid]
+            assert len(holder.held) == 0
+    assert descriptors() < open_with_cable
+
+
+async def test_holding_and_letting_go_leaves_no_descriptor(holder: Holder, pod: Pod) -> None:
+    """Whichever way it is let go."""
+    await holder.held.hold(pod.sandbox())
+    holder.held.close(pod.uid)
+    before = descriptors()
+    ways: tuple[Callable[[], None], ...] = (
+        partial(holder.held.close, pod.uid),
+        partial(holder.held.drop, pod.sandbox()),
+        holder.held.close_all,
+    )
+    for let_go in ways:
+        await holder.held.hold(pod.sandbox())
+        let_go()
+        assert descriptors() == before
+
+
+async def test_a_foreign_change_is_heard_in_the_same_loop_turn(holder: Holder, pod: Pod) -> None:
+    """With who made it."""
+    held = await holder.held.hold(pod.sandbox())
+    await one_loop_turn()
+    assert holder.changed == []
+    pod.run("nft", "add table ip theirs")
+    await one_loop_turn()
+    assert holder.changed == [pod.uid]
+    assert held.changed_by.startswith("nft (pid ")
+
+
+async def test_our_own_transaction_is_no_change(
+    holder: Holder, pod: Pod, tools: IptablesBackend, tmp_path: Path
+) -> None:
+    """What we wrote need not be looked at again."""
+    backend = NetlinkBackend(holder.held, tools)
+    reconciler = Reconciler(backend, Journal(tmp_path / "j", "b"), lambda: 0.0, lambda: "now")
+    after = await reconciler.capture(record(), capture(), pod.sandbox())
+    assert (after.finding.state, after.backend) == (PodState.PROGRAMMED, NETLINK)
+    await one_loop_turn()
+    assert holder.changed == []
+    assert backend.is_unchanged(pod.sandbox())
+
+
+async def test_the_status_names_who_changed_our_rules(
+    holder: Holder, pod: Pod, tools: IptablesBackend, tmp_path: Path
+) -> None:
+    """As the kernel saw it."""
+    backend = NetlinkBackend(holder.held, tools)
+    reconciler = Reconciler(backend, Journal(tmp_path / "j", "b"), lambda: 0.0, lambda: "now")
+    after = await reconciler.capture(record(), capture(), pod.sandbox())
+    pod.run("iptables-nft", "-t", "nat", "-F", "ISTIO_OUTPUT")
+    await one_loop_turn()
+    assert holder.changed == [pod.uid]
+    after = await reconciler.capture(after, capture(), pod.sandbox())
+    assert after.last_drift
+    assert after.last_drift.actor.startswith("iptables")
+    assert "(pid " in after.last_drift.actor
+
+
+class Namespaces:
+    """A broker that opens sockets in namespaces of its own making, which live by them alone."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, tuple[socket.socket, ...]] = {}
+
+    async def open(self, sandbox: Sandbox, *kinds: SocketKind) -> OpenedSockets:
+        """Open sockets, all in one new namespace."""
+        sockets = _in_new_namespace(kinds)
+        self.kept[sandbox.key] = sockets
+        proc_net = os.open("/proc/self/net", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        return OpenedSockets(sockets, proc_net, own_user_namespace=False)
+
+
+def _in_new_namespace(kinds: tuple[SocketKind, ...]) -> tuple[socket.socket, ...]:
+    def enter_and_open() -> tuple[socket.socket, ...]:
+        assert _libc.unshare(_CLONE_NEWNET) == 0, ctypes.get_errno()
+        return tuple(
+            socket.socket(
+                socket.AF_NETLINK,
+                socket.SOCK_RAW | socket.SOCK_NONBLOCK,
+                NETLINK_PROTOCOLS[kind],
+            )
+            for kind in kinds
+            if kind in NETLINK_PROTOCOLS
+        )
+
+    with ThreadPoolExecutor(1) as thread:  # it ends, and is in no namespace any more
+        return thread.submit(enter_and_open).result()
+
+
+def sandbox_number(number: int) -> Sandbox:
+    """Name a sandbox."""
+    netns = netns_identity(os.stat_result((0, number + 1, 4, *[0] * 7)))
+    return Sandbox(str(uuid.UUID(int=number)), 0, 0, netns, (ADDRESS,), path="/run/netns/x")
+
+
+@pytest.fixture
+def namespaces() -> Namespaces:
+    """Make namespaces without processes."""
+    return Namespaces()
+
+
+@pytest.fixture
+def many(namespaces: Namespaces) -> Iterator[Holder]:
+    """A holder of sockets in them."""
+    yield (holder := Holder(cast("Broker", namespaces)))
+    with contextlib.suppress(RuntimeError):  # the test closed them, in its loop
+        holder.held.close_all()
+
+
+async def test_a_thousand_pods_of_one_name_are_a_thousand_pods(
+    many: Holder, tools: IptablesBackend
+) -> None:
+    """Each holds its own program, and no other's."""
+    backend = NetlinkBackend(many.held, tools)
+    sandboxes = [sandbox_number(number) for number in range(PODS)]
+    for number, sandbox in enumerate(sandboxes):
+        ruleset = compile_program(program(port=str(10000 + number)), V4)
+        view = await backend.observe(sandbox, V4)
+        assert view.table.chains == {}
+        await backend.apply(sandbox, V4, view, plan_changes(ruleset, view.table, frozenset()))
+    assert len(many.held) == PODS
+    for number, sandbox in enumerate(sandboxes):
+        view = await backend.observe(sandbox, V4)
+        assert view.table.rules("ISTIO_INBOUND") == (
+            f"-A ISTIO_INBOUND -p tcp -m tcp --dport {10000 + number} -j ISTIO_IN_REDIRECT",
+        )
+    many.held.close_all()
+
+
+async def test_lost_notices_are_a_reason_to_look_again(
+    many: Holder, namespaces: Namespaces
+) -> None:
+    """Nobody is named for what was not heard."""
+    sandbox = sandbox_number(0)
+    held = await many.held.hold(sandbox)
+    _, watched, _ = namespaces.kept[sandbox.key]
+    watched.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL)
+    for number in range(300):  # our own, which are no reason; one of another was lost perhaps
+        blob = Blob.of((messages.add_table(V4), messages.create_chain(V4, f"C{number}")))
+        held.channel.commit(blob, held.channel.generation())
+    await one_loop_turn()
+    assert set(many.changed) == {sandbox.pod_uid}
+    assert held.changed_by == ""
+    many.held.close_all()
