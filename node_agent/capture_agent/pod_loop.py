@@ -176,6 +176,13 @@ class PodLoop:
         await self._look(record.pod.uid)
         return self._records.get(record.pod.uid)
 
+    def started(self, pod_uid: str) -> None:
+        """Take note that a pod's first container is created now."""
+        record = self.known(pod_uid)
+        if record is not None and record.is_starting:
+            self._records[record.pod.uid] = replace(record, is_starting=False)
+            self._schedule.put(record.pod.uid, SOON)
+
     def reassign(self, pod: DispatchedPod) -> None:
         """Decide otherwise about a pod that nobody has dispatched yet."""
         record = self._records.get(pod.uid)
@@ -268,7 +275,7 @@ class PodLoop:
         record = replace(
             examined,
             pod=current.pod,
-            is_starting=False,
+            is_starting=current.is_starting,
             is_provisional=current.is_provisional,
             examined_generation=generation,
         )

@@ -4,8 +4,10 @@ The runtime waits for each answer, and no other pod of the node starts meanwhile
 decided from memory: by the dispatch where it has the pod already, or else by the CapturePrograms,
 as the operator will. A pod that nothing captures costs a look-up.
 
-A pod whose capture says `failurePolicy: Fail` does not start uncaptured; the kubelet asks again
-until the cause is gone. Pods of namespaces that the cluster can't do without are never refused.
+A pod whose capture says `failurePolicy: Fail` does not start uncaptured: none of its containers is
+created until the cause is gone; the kubelet tries again. The sandbox itself is never refused: after
+that, containerd before 2.2.6 does not survive its next restart (containerd issue 13609). Pods of
+namespaces that the cluster can't do without are never refused anything.
 """
 
 import logging
@@ -80,6 +82,12 @@ class StartGate:
     told: Told
     _sandboxes: dict[str, PodSandbox] = field(default_factory=dict)
     """The sandboxes that the runtime told of, by the UID of their pod."""
+    _empty: set[str] = field(default_factory=set)
+    """IDs of the sandboxes that have had no container yet."""
+    _ready: set[str] = field(default_factory=set)
+    """IDs of those whose containers may be created."""
+    _asked: set[str] = field(default_factory=set)
+    """IDs of those for which the runtime has asked for one."""
 
     async def synchronize(self, sandboxes: tuple[PodSandbox, ...]) -> None:
         """Take over the sandboxes that are there: their containers may run."""
@@ -92,24 +100,28 @@ class StartGate:
                 self.loop.add(claim.pod)
 
     async def pod_starts(self, described: PodSandbox) -> str | None:
-        """Capture a pod that has no container yet; a text refuses its start."""
+        """Capture a pod that has no container yet; if that fails, its containers are refused."""
         self._take_over(described)
-        return await self._decide(described, is_starting=True)
+        self._empty.add(described.id)
+        claim = self._claim(described)
+        if claim is None or await self._why_not(claim, is_starting=True) is None:
+            self._ready.add(described.id)
+        return None
 
     async def container_starts(self, described: PodSandbox) -> str | None:
-        """Capture a pod whose sandbox started while the agent was away; a text refuses."""
-        known = self._sandboxes.get(described.uid)
-        record = self.loop.known(described.uid)
-        is_seen = known is not None and known.id == described.id
-        if is_seen and (record is None or record.captured is not None):
-            return None
+        """Capture a pod that is not captured yet; a text refuses the container."""
+        is_ready = self._is_ready(described)
         self._take_over(described)
-        return await self._decide(described, is_starting=False)
+        self._asked.add(described.id)
+        refusal = None if is_ready else await self._decide(described)
+        if refusal is None:
+            self._ready.add(described.id)
+            self._begin(described)
+        return refusal
 
     async def pod_stopped(self, described: PodSandbox) -> None:
         """Let go of a sandbox that ends."""
-        known = self._sandboxes.get(described.uid)
-        if known is not None and known.id == described.id:
+        if self._is_of(described, self._sandboxes.get(described.uid)):
             self._let_go(described.uid)
 
     async def pod_removed(self, described: PodSandbox) -> None:
@@ -118,6 +130,8 @@ class StartGate:
 
     def undecided(self, described: PodSandbox) -> str | None:
         """Answer for a pod about which no decision was reached in time."""
+        if described.id not in self._asked:
+            return None  # its sandbox starts; its containers will be asked about
         claim = self._claim(described)
         return None if claim is None else self._refusal(claim, "it could not be captured in time")
 
@@ -140,23 +154,51 @@ class StartGate:
                 self.loop.reassign(claim.pod if claim else _pod(described, None))
 
     def _take_over(self, described: PodSandbox) -> None:
-        if self._sandboxes.get(described.uid) != described:
+        known = self._sandboxes.get(described.uid)
+        if known is not None and not self._is_of(described, known):
+            self._forget(known.id)
+        if known != described:
             self._sandboxes[described.uid] = described
             self.finder.tell(described)
 
+    @staticmethod
+    def _is_of(described: PodSandbox, known: PodSandbox | None) -> bool:
+        return known is not None and known.id == described.id
+
     def _let_go(self, pod_uid: str) -> None:
-        del self._sandboxes[pod_uid]
+        sandbox = self._sandboxes.pop(pod_uid)
+        self._forget(sandbox.id)
         self.finder.ended(pod_uid)
         self.closed(pod_uid)
         self.loop.ended(pod_uid)
 
-    async def _decide(self, described: PodSandbox, *, is_starting: bool) -> str | None:
+    def _forget(self, sandbox_id: str) -> None:
+        for noted in (self._empty, self._ready, self._asked):
+            noted.discard(sandbox_id)
+
+    def _is_ready(self, described: PodSandbox) -> bool:
+        if described.id in self._ready or described.id in self._empty:
+            return described.id in self._ready
+        # It started while the agent was away, and its containers may run.
+        record = self.loop.known(described.uid)
+        is_known = self._is_of(described, self._sandboxes.get(described.uid))
+        return is_known and (record is None or record.captured is not None)
+
+    def _begin(self, described: PodSandbox) -> None:
+        if described.id in self._empty:
+            self._empty.remove(described.id)
+            self.loop.started(described.uid)
+
+    async def _decide(self, described: PodSandbox) -> str | None:
         claim = self._claim(described)
         if claim is None:
             return None
-        record = await self.loop.start(claim.pod, is_starting=is_starting)
-        why_not = None if record is None else _why_not(record)
+        why_not = await self._why_not(claim, is_starting=described.id in self._empty)
         return None if why_not is None else self._refusal(claim, why_not)
+
+    async def _why_not(self, claim: _Claim, *, is_starting: bool) -> str | None:
+        record = await self.loop.start(claim.pod, is_starting=is_starting)
+        return None if record is None else _why_not(record)
 
     def _claim(self, described: PodSandbox) -> _Claim | None:
         if described.netns_path is None:

