@@ -62,7 +62,7 @@ test: lint install ## check everything: lint, unit, kernel and real-cluster test
 	$(as_root) .venv/bin/python -m pytest
 
 bench: install ## measure, print, and write bench/results.json
-	@PYTHONPATH=cluster $(uv_run) python bench/run.py
+	@$(as_root) env PYTHONPATH=cluster:tests "PATH=$$(dirname "$$($(local_cluster) uv)"):$$PATH" .venv/bin/python bench/run.py
 
 clean: cluster-down ## stop the cluster and remove what was built in this folder
 	rm -rf .cluster dist

@@ -48,7 +48,7 @@ class BenchCluster:
             manifest = {
                 "apiVersion": "v1",
                 "kind": "List",
-                "items": [_pod(i) for i in range(count)],
+                "items": [pod_manifest(f"pod-{i}", "bench") for i in range(count)],
             }
             self.kubectl("apply", "--filename=-", stdin=json.dumps(manifest))
             ready = ("--for=condition=Ready", "--timeout=5m")
@@ -78,13 +78,13 @@ def _spellings(uid: str) -> tuple[str, str]:
     return uid, uid.replace("-", "_")
 
 
-def _pod(number: int) -> dict[str, Any]:
+def pod_manifest(name: str, app: str) -> dict[str, Any]:
+    """Describe a pod that does nothing, on the node that the reference enters."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": f"pod-{number}", "labels": {"app": "bench"}},
+        "metadata": {"name": name, "labels": {"app": app}},
         "spec": {
-            # All on the node that the reference enters.
             "nodeSelector": {"kubernetes.io/hostname": CONTROL_PLANE_NODE.name},
             "terminationGracePeriodSeconds": 0,
             "automountServiceAccountToken": False,

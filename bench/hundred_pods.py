@@ -16,7 +16,7 @@ from capture_nat.families import Family
 from capture_nat.planning import plan_changes
 from capture_nat.tables import NatTable
 from cluster_pods import BenchCluster
-from figures import Figure
+from figures import AtMost, Figure
 
 PODS = 100
 ROUNDS = 3
@@ -35,17 +35,23 @@ CAPTURE = {
 }
 
 
-def measure(bench: BenchCluster) -> Figure:
+def measure(bench: BenchCluster) -> list[Figure]:
     """Measure both, in turns, and give the medians in seconds."""
     with bench.running_pods(PODS) as pids:
         rounds = [(_ours(bench), _reference(bench, pids)) for _ in range(ROUNDS)]
-    return Figure(
-        name=f"kubectl apply until {PODS} running pods are programmed and counted",
-        ours=statistics.median(ours for ours, _ in rounds),
-        reference=statistics.median(reference for _, reference in rounds),
-        unit="s",
-        goal=GOAL_SECONDS,
-    )
+    ours = [each for each, _ in rounds]
+    return [
+        Figure(
+            name="hundred-pods",
+            what=f"kubectl apply until {PODS} running pods are programmed and counted in status",
+            ours=statistics.median(ours),
+            reference=statistics.median(reference for _, reference in rounds),
+            compared_with="a loop of nsenter + iptables-nft-restore on the node, told which pods",
+            unit="s",
+            goal=AtMost(GOAL_SECONDS),
+            details={"ours least": min(ours), "ours most": max(ours)},
+        )
+    ]
 
 
 def _ours(bench: BenchCluster) -> float:

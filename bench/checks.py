@@ -1,0 +1,90 @@
+"""A check of one pod in which nothing changed, against `nsenter` and `iptables-save`."""
+
+from collections.abc import Callable
+
+import programs
+from capture_agent.nft_channel import NftChannel
+from capture_nat.families import Family
+from capture_nft.dump_cache import DumpCache
+from figures import AtLeastTimes, Figure
+from in_process import netlink_backend
+from kernel.pods import Pod, started_pod
+from timing import Took, median, run, spread, took
+
+ROUNDS = 200
+IN_A_ROW = 10
+
+_SAVE = "nsenter + iptables-nft-save -t nat, one family"
+_MICRO = 1e6
+
+
+async def measure() -> list[Figure]:
+    """Measure the three ways to check, each beside the tool, in turns."""
+    with started_pod() as pod:
+        async with netlink_backend() as (backend, held):
+            sandbox = pod.sandbox()
+            view = await backend.observe(sandbox, Family.IPV4)
+            await backend.apply(sandbox, Family.IPV4, view, programs.plan())
+            await backend.observe(sandbox, Family.IPV4)
+            channel = (await held.hold(sandbox)).channel
+            return [
+                _figure(
+                    "generation",
+                    "is nothing changed? the bare question to the kernel",
+                    pod,
+                    channel.generation,
+                    300,
+                ),
+                _figure(
+                    "unchanged",
+                    "is nothing changed? both families, legacy tables included",
+                    pod,
+                    lambda: backend.is_unchanged(sandbox),
+                    300,
+                ),
+                _figure(
+                    "full-content",
+                    "are all tables, chains and rules as they should be? both families",
+                    pod,
+                    _full_check(channel),
+                    50,
+                ),
+            ]
+
+
+def _full_check(channel: NftChannel) -> Callable[[], object]:
+    known: DumpCache[str] = DumpCache()
+
+    def dump() -> bytes:
+        return channel.dump_tables() + channel.dump_chains() + channel.dump_rules()
+
+    known.remember(dump(), "as it should be")
+    return lambda: known.find(dump())
+
+
+def _figure(
+    name: str, what: str, pod: Pod, check: Callable[[], object], times_cheaper: float
+) -> Figure:
+    if not check():
+        raise RuntimeError(f"{name}: the pod is not as it should be")
+    save = ["nsenter", "-t", str(pod.pid), "-n", "iptables-nft-save", "-t", "nat"]
+    ours: list[Took] = []
+    tool: list[Took] = []
+    for _ in range(ROUNDS):
+        ours.append(took(check, IN_A_ROW))
+        tool.append(took(lambda: run(save)))
+    return Figure(
+        name=f"check-{name}",
+        what=what,
+        ours=median([each.wall for each in ours]) * _MICRO,
+        reference=median([each.wall for each in tool]) * _MICRO,
+        compared_with=_SAVE,
+        unit="µs",
+        goal=AtLeastTimes(times_cheaper),
+        details={
+            **spread([each.wall for each in ours], _MICRO),
+            **spread([each.wall for each in tool], _MICRO, "reference"),
+            "ours CPU": median([each.cpu for each in ours]) * _MICRO,
+            "reference CPU": median([each.cpu for each in tool]) * _MICRO,
+        },
+    )

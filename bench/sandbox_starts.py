@@ -1,0 +1,80 @@
+"""What our answer adds to a pod's start: the runtime waits for it before the first container.
+
+The runtime is played, over the real socket and protocol; the agent has 110 pods beside the one that
+starts. The reference is only what an init container would run; that container's own creation, start
+and end (see `pod-start`, on a cluster) come on top.
+"""
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import programs
+from capture_nri import nri_pb2
+from figures import AtMost, Figure
+from kernel.pods import ADDRESS, Pod
+from stand_in_node import NAMESPACE, StandInNode, stand_in_node, started_pods
+from timing import median, percentile, run, spread, stopwatch, took
+from unit.capture_nri.fake_runtime import Plugin, running_runtime
+from unit.capture_nri.runtime_side import containerd_pod
+
+STARTS = 100
+PAUSE = 0.02
+
+_RUN_POD_SANDBOX: Final = 1
+_STOP_POD_SANDBOX: Final = 2
+_MILLI = 1e3
+
+
+async def measure() -> list[Figure]:
+    """Start pods, one after the other."""
+    with tempfile.NamedTemporaryFile("w") as rules:
+        rules.write(programs.restored())
+        rules.flush()
+        async with stand_in_node() as node, running_runtime(node.nri_socket) as runtime:
+            plugin = await runtime.accept()
+            await plugin.greet()
+            return [await _figure(node, plugin, Path(rules.name))]
+
+
+async def _figure(node: StandInNode, plugin: Plugin, rules: Path) -> Figure:
+    ours: list[float] = []
+    tool: list[float] = []
+    with started_pods(2 * STARTS) as pods:
+        for starting, other in zip(pods[::2], pods[1::2], strict=True):
+            ours.append(await _start(plugin, starting))
+            restore = ["nsenter", "-t", str(other.pid), "-n", "iptables-nft-restore"]
+            tool.append(took(lambda: run(restore, str(rules))).wall)  # noqa: B023 - called here
+            await asyncio.sleep(PAUSE)
+    return Figure(
+        name="nri-answer",
+        what=f"our answer to the start of a pod, p99, {len(node.pods)} pods on the node",
+        ours=percentile(ours, 99) * _MILLI,
+        reference=percentile(tool, 99) * _MILLI,
+        compared_with="nsenter + iptables-nft-restore, without the init container around it",
+        unit="ms",
+        goal=AtMost(5),
+        details={
+            "ours median": median(ours) * _MILLI,
+            **spread(ours, _MILLI),
+            "reference median": median(tool) * _MILLI,
+            **spread(tool, _MILLI, "reference"),
+        },
+    )
+
+
+async def _start(plugin: Plugin, pod: Pod) -> float:
+    described = _described(pod)
+    with stopwatch() as watch:
+        refusal = await plugin.tells(_RUN_POD_SANDBOX, described)
+    if refusal is not None or "ISTIO_OUTPUT" not in pod.run("iptables-nft", "-t", "nat", "-S"):
+        raise RuntimeError(f"the pod was not captured: {refusal}")
+    await plugin.tells(_STOP_POD_SANDBOX, described)
+    return watch.took.wall
+
+
+def _described(pod: Pod) -> nri_pb2.PodSandbox:
+    return containerd_pod(
+        f"pod-{pod.pid}", id=pod.uid, uid=pod.uid, namespace=NAMESPACE, pid=pod.pid, ips=[ADDRESS]
+    )
