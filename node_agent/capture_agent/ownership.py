@@ -12,7 +12,7 @@ from capture_agent.nat_backends import NatView
 from capture_api.resolution import InvalidSpecError, check_chain_prefix
 from capture_nat.rulesets import BUILTIN_CHAINS
 
-_SUFFIXES: Final = ("_INBOUND", "_IN_REDIRECT", "_OUTPUT", "_REDIRECT")
+_SUFFIXES: Final = ("_DNS", "_INBOUND", "_IN_REDIRECT", "_OUTPUT", "_REDIRECT")
 
 
 def owned_chains(view: NatView, recorded: frozenset[str]) -> frozenset[str]:
