@@ -16,7 +16,9 @@ from typing import BinaryIO, Final
 from capture_agent.broker_protocol import MAX_OUTPUT, Execute, Executed
 from capture_agent.linux_calls import CLONE_NEWUSER, setns
 
-_ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where programs are looked for."""
+_ENVIRONMENT: Final = {"PATH": PATH, "LC_ALL": "C"}
 _ROOT: Final = 0
 
 

@@ -18,7 +18,7 @@ container with legacy tools wrote them) is served there; a pod with rules in bot
 """
 
 import socket
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from capture_agent.broker_client import Broker, result_of
@@ -31,6 +31,7 @@ from capture_agent.broker_protocol import (
     NfTables,
 )
 from capture_agent.nat_backends import BackendError, NatView
+from capture_agent.python_iptables_backend import LegacyTools
 from capture_agent.sandboxes import Sandbox
 from capture_api.names import GROUP
 from capture_nat.commands import WakeTable, restore_input
@@ -48,13 +49,11 @@ MARK: Final = GROUP
 """The comment on every nf_tables chain that we created."""
 
 NFT: Final = "iptables-nft"
-LEGACY: Final = "iptables-legacy"
 CONFLICT: Final = "BackendConflict"
 
 _TOOL: Final = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 _NFT_FAMILY: Final = {Family.IPV4: "ip", Family.IPV6: "ip6"}
 _ADDRESS_FAMILY: Final = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
-_LOCK_SECONDS = "5"  # legacy tools exclude each other by a lock file
 _BASE_CHAINS = {
     "PREROUTING": "type nat hook prerouting priority -100; policy accept;",
     "OUTPUT": "type nat hook output priority -100; policy accept;",
@@ -66,6 +65,7 @@ class IptablesBackend:
     """A `NatBackend` that runs the tools of the image in the pod's network namespace."""
 
     broker: Broker
+    legacy: LegacyTools = field(default_factory=LegacyTools)
 
     async def observe(self, sandbox: Sandbox, family: Family) -> NatView:
         """Read the table of the variant that serves this pod."""
@@ -81,22 +81,27 @@ class IptablesBackend:
             if _has_rules(legacy) and _has_rules(nft):
                 raise _conflict(family)
             if _has_rules(legacy) or (_has_chains(legacy) and not _has_chains(nft)):
-                return NatView(legacy, frozenset(), LEGACY)
+                return NatView(legacy, frozenset(), self.legacy.variant)
         content = _content(result_of(results, NfTables), family)
         return NatView(
             _really_there(nft, content), _marked(content), NFT, conflict=content.conflict
         )
 
     async def _observe_legacy(self, sandbox: Sandbox, family: Family) -> NatTable:
-        save = Execute((f"{_TOOL[family]}-legacy-save", "-t", "nat"))
-        results = await self.broker.run(sandbox, save)
-        return _parse(result_of(results, Executed), LEGACY)
+        results = await self.broker.run(sandbox, Execute(self.legacy.save(family)))
+        return _parse(result_of(results, Executed), self.legacy.variant)
 
     async def apply(self, sandbox: Sandbox, family: Family, view: NatView, plan: Plan) -> None:
         """Write a plan with the tools of the variant that its view came from."""
-        steps = _write_steps(family, view.variant, plan)
+        steps = self._write_steps(family, view.variant, plan)
         for step, result in zip(steps, await self.broker.run(sandbox, *steps), strict=False):
             _check(step, result_of((result,), Executed))
+
+    def _write_steps(self, family: Family, variant: str, plan: Plan) -> list[Execute]:
+        if variant != self.legacy.variant:
+            return _nft_steps(family, plan)
+        rules = restore_input(plan.commands)
+        return [_writing(self.legacy.restore(family), rules)] if rules else []
 
     def is_unchanged(self, sandbox: Sandbox) -> bool:
         """Tell nothing: the tools have to be asked."""
@@ -104,11 +109,8 @@ class IptablesBackend:
         return False
 
 
-def _write_steps(family: Family, variant: str, plan: Plan) -> list[Execute]:
+def _nft_steps(family: Family, plan: Plan) -> list[Execute]:
     tool = _TOOL[family]
-    if variant == LEGACY:
-        restore = (f"{tool}-legacy-restore", "--noflush", "-w", _LOCK_SECONDS)
-        return [_writing(restore, restore_input(plan.commands))] if plan.commands else []
     steps = []
     if plan.create:
         steps.append(_writing(("nft", "-f", "-"), _marking_script(family, plan.create)))

@@ -8,10 +8,11 @@ import pytest
 from capture_agent.broker_client import Broker
 from capture_agent.fake_backend import FAKE, FakeBackend
 from capture_agent.held_sandboxes import HeldSandboxes
-from capture_agent.iptables_backend import LEGACY, NFT, IptablesBackend
+from capture_agent.iptables_backend import NFT, IptablesBackend
 from capture_agent.journal import Journal
 from capture_agent.nat_backends import NatBackend
 from capture_agent.netlink_backend import NETLINK, NetlinkBackend
+from capture_agent.python_iptables_backend import LEGACY, PYTHON_IPTABLES, LegacyTools
 from capture_agent.reconciling import Reconciler
 from capture_agent.records import PodRecord
 from capture_agent.zygote_client import Zygote
@@ -62,7 +63,7 @@ TAMPERINGS: dict[str, tuple[Command, ...]] = {
 }
 
 
-@pytest.fixture(params=[FAKE, NFT, NETLINK, LEGACY])
+@pytest.fixture(params=[FAKE, NFT, NETLINK, LEGACY, PYTHON_IPTABLES])
 async def world(
     request: pytest.FixtureRequest, pod: Pod, tools: IptablesBackend, zygote: Zygote
 ) -> AsyncIterator[World]:
@@ -78,7 +79,8 @@ async def world(
         if request.param != NFT:
             # A pod is served in its legacy table if there is something in it.
             pod.run("iptables-legacy", "-t", "nat", "-N", "THERE")
-        yield PodWorld(request.param, tools, pod, pod.sandbox())
+        served = IptablesBackend(tools.broker, LegacyTools(request.param))
+        yield PodWorld(request.param, tools if request.param == NFT else served, pod, pod.sandbox())
 
 
 def reconciler_over(backend: NatBackend, folder: Path) -> Reconciler:

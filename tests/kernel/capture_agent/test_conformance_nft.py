@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from capture_agent.iptables_backend import LEGACY, NFT
+from capture_agent.iptables_backend import NFT
 from capture_agent.nat_backends import NatBackend
 from capture_agent.netlink_backend import NETLINK
 from capture_agent.nft_channel import NftChannel, TransactionRefusedError
+from capture_agent.python_iptables_backend import LEGACY
 from capture_agent.reconciling import Reconciler
 from capture_api.node_captures import PodState
 from capture_nft.transactions import Blob

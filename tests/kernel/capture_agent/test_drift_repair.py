@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from capture_agent.iptables_backend import LEGACY, NFT
+from capture_agent.iptables_backend import NFT
+from capture_agent.python_iptables_backend import LEGACY
 from capture_agent.reconciling import Reconciler
 from capture_agent.sandboxes import Sandbox
 from capture_api.captures import DriftPolicy, Mode

@@ -6,9 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from capture_agent.broker_client import Broker
-from capture_agent.iptables_backend import LEGACY, MARK, NFT, IptablesBackend
+from capture_agent.iptables_backend import MARK, NFT, IptablesBackend
 from capture_agent.journal import Journal
 from capture_agent.nat_backends import BackendError, NatView
+from capture_agent.python_iptables_backend import LEGACY
 from capture_agent.reconciling import Reconciler
 from capture_api.captures import Mode
 from capture_api.node_captures import PodState
