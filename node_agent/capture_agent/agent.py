@@ -28,6 +28,7 @@ from capture_agent.nri_connection import NriConnection
 from capture_agent.own_node_capture import decode_node_capture, node_captures_path
 from capture_agent.pod_loop import PodLoop, Timing
 from capture_agent.probes import serving_probes
+from capture_agent.python_iptables_backend import legacy_tools
 from capture_agent.reconciling import Reconciler
 from capture_agent.sandbox_finder import SandboxFinder
 from capture_agent.sandboxes import Sandbox
@@ -89,7 +90,7 @@ class Agent:
         self._writer = StatusWriter(client, options.node_name, self._own_node_capture)
         self._finder = SandboxFinder(opener, host, time.monotonic, journal.forget_all_but)
         self._held = HeldSandboxes(opener, changed=self._pod_changed, ended=self._sandbox_ended)
-        backend = NetlinkBackend(self._held, IptablesBackend(runner))
+        backend = NetlinkBackend(self._held, IptablesBackend(runner, legacy_tools()))
         examiner = Examiner(
             reconciler=Reconciler(backend, journal, time.monotonic, _timestamp),
             finder=self._finder,
