@@ -18,7 +18,9 @@ _CONTAINER: Final = re.compile(r"([0-9a-f]{12})[0-9a-f]{52}(?:\.scope)?\s*\Z")
 def cgroup_of(pid: int, proc: Path = PROC) -> str:
     """Read a process's cgroups; "" if it is gone."""
     try:
-        return (proc / str(pid) / "cgroup").read_text(encoding="ascii", errors="replace")
+        # Unbuffered and without pathlib: it is read before the repair of what the process did.
+        with open(f"{proc}/{pid}/cgroup", "rb", buffering=0) as file:  # noqa: PTH123
+            return (file.read() or b"").decode("ascii", "replace")
     except OSError:
         return ""
 

@@ -111,7 +111,7 @@ def chain_differences(chain: Chain, table: NatTable) -> Iterator[Difference]:
         yield Difference.of(DriftKind.CHAIN_MISSING, chain.name, chain.name)
     elif chain.rules and not rules:
         yield Difference.of(DriftKind.CHAIN_FLUSHED, chain.name, chain.rules[0])
-    else:
+    elif rules != chain.rules:
         for each in rule_differences(chain.rules, rules):
             yield Difference.of(_RULE_KINDS[each.change], chain.name, each.expected, each.found)
 
