@@ -4,7 +4,13 @@ from typing import Any
 
 import msgspec
 
-from capture_api.captures import DriftPolicy, FailurePolicy, Mode, guards_start
+from capture_api.captures import (
+    DriftPolicy,
+    EstablishedConnections,
+    FailurePolicy,
+    Mode,
+    guards_start,
+)
 from capture_api.meta import ObjectMeta
 from capture_api.programs import Program
 from capture_api.selection import LabelSelector
@@ -41,6 +47,7 @@ class CaptureProgramSpec(CaptureProgramHead, frozen=True, kw_only=True, omit_def
 
     schema_version: int
     drift_policy: DriftPolicy
+    established_connections: EstablishedConnections = EstablishedConnections.KEEP
     program: Program
 
 

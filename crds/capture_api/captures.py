@@ -36,6 +36,16 @@ class FailurePolicy(StrEnum):
     IGNORE = "Ignore"
 
 
+class EstablishedConnections(StrEnum):
+    """What becomes of connections that began before a pod was captured.
+
+    `Keep`: they go on where they went. `Reset`: they end, and what takes their place is captured.
+    """
+
+    KEEP = "Keep"
+    RESET = "Reset"
+
+
 def guards_start(mode: Mode, policy: FailurePolicy, *, suspend: bool) -> bool:
     """Whether a pod that can't be captured is not to start: not where nothing is written."""
     return policy is FailurePolicy.FAIL and mode is Mode.ENFORCE and not suspend
@@ -50,6 +60,7 @@ class TrafficCaptureSpec(WireStruct, frozen=True):
     suspend: bool = False
     drift_policy: DriftPolicy = DriftPolicy.REPAIR
     failure_policy: FailurePolicy = FailurePolicy.FAIL
+    established_connections: EstablishedConnections = EstablishedConnections.KEEP
     chain_prefix: str = "CAPTURE"
     proxy: Proxy = Proxy()
     ip_families: IpFamilies = ()

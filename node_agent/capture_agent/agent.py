@@ -17,10 +17,12 @@ from capture_agent.candidates import Candidates
 from capture_agent.checkpoint_file import CheckpointFile
 from capture_agent.checkpoints import Checkpoint, checkpoint_of
 from capture_agent.examining import Clocks, Examiner
+from capture_agent.flow_resets import FlowResetter
 from capture_agent.held_sandboxes import HeldSandboxes
 from capture_agent.informers import Informer, Key
 from capture_agent.iptables_backend import IptablesBackend
 from capture_agent.journal import BOOT_ID, Journal
+from capture_agent.kept_flows import FlowKeeper
 from capture_agent.kube_client import KubeClient
 from capture_agent.listening import Listener
 from capture_agent.netlink_backend import NETLINK, NetlinkBackend
@@ -92,11 +94,14 @@ class Agent:
         self._held = HeldSandboxes(opener, changed=self._pod_changed, ended=self._sandbox_ended)
         backend = NetlinkBackend(self._held, IptablesBackend(runner, legacy_tools()))
         examiner = Examiner(
-            reconciler=Reconciler(backend, journal, time.monotonic, _timestamp),
+            reconciler=Reconciler(
+                backend, journal, time.monotonic, _timestamp, FlowKeeper(opener).keep
+            ),
             finder=self._finder,
             listeners=partial(_listeners, self._held),
             programs=self._programs.objects,
             clocks=Clocks(time.monotonic, time.time, _seconds_since_boot),
+            reset=FlowResetter(runner).reset,
         )
         self._nri = None if options.nri_socket is None else _unconnected()
         self._loop = PodLoop(

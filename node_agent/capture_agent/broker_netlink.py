@@ -19,6 +19,7 @@ _HEADER: Final = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ATTRIBUTE: Final = struct.Struct("=HH")  # length, type
 _TYPE_MASK: Final = 0x3FFF
 _REQUEST_DUMP: Final = 0x0301  # NLM_F_REQUEST | NLM_F_DUMP
+_REQUEST_ACK: Final = 0x0005  # NLM_F_REQUEST | NLM_F_ACK
 _INTERRUPTED: Final = 0x10  # NLM_F_DUMP_INTR
 _ENDS: Final = frozenset({2, 3})  # NLMSG_ERROR, NLMSG_DONE: both begin with an error number or 0
 _NUMBER: Final = struct.Struct("=i")
@@ -38,6 +39,8 @@ _GET_SOCKETS: Final = 20
 _DIAG_REQUEST: Final = struct.Struct("=BBBBI48x")
 _DIAG_ID: Final = struct.Struct(">4xHH16s")
 _TCP_LISTEN: Final = 1 << 10
+_TCP_CONNECTED: Final = sum(1 << state for state in (1, 2, 3, 4, 5, 8, 9, 11))
+"""Every state but TIME_WAIT, CLOSE and LISTEN: there is a socket, and a peer."""
 _ADDRESS_SIZE: Final = {socket.AF_INET: 4, socket.AF_INET6: 16}
 
 
@@ -78,6 +81,35 @@ def tcp_listeners(sock_diag: socket.socket) -> tuple[Listener, ...]:
         for family, size in _ADDRESS_SIZE.items()
         for listener in _listeners(sock_diag, family, size)
     )
+
+
+def tcp_connections(sock_diag: socket.socket) -> tuple[bytes, ...]:
+    """List the TCP sockets of both families that have a peer, each as a `struct inet_diag_msg`.
+
+    Raises:
+        OSError: they could not be listed.
+    """
+    return tuple(
+        message
+        for family in _ADDRESS_SIZE
+        for message in _dump(
+            sock_diag,
+            _GET_SOCKETS,
+            _DIAG_REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0, _TCP_CONNECTED),
+        )
+    )
+
+
+def acknowledged(netlink: socket.socket, kind: int, flags: int, payload: bytes) -> None:
+    """Send one message and wait for the kernel's word on it.
+
+    Raises:
+        OSError: the kernel refused it.
+    """
+    size = _HEADER.size + len(payload)
+    netlink.send(_HEADER.pack(size, kind, _REQUEST_ACK | flags, 1, 0) + payload)
+    for _, _, answer in _messages(netlink.recv(_BUFFER)):
+        _raise_for(answer)
 
 
 def _listeners(

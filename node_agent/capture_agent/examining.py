@@ -17,17 +17,20 @@ from capture_agent.desired import (
     Programs,
     Release,
     Wait,
+    Writes,
     desired_for,
 )
 from capture_agent.drift_accounting import failed
 from capture_agent.failures import finding_of
 from capture_agent.first_capture import Moment, with_first_capture
+from capture_agent.flow_resets import Reset
 from capture_agent.listening import Listener, ports_not_listening
 from capture_agent.reconciling import Reconciler
 from capture_agent.records import PROGRAMMED, Finding, PodRecord
 from capture_agent.sandbox_finder import SandboxFinder
 from capture_agent.sandboxes import Sandbox
 from capture_api.capture_programs import CaptureProgram
+from capture_api.captures import EstablishedConnections
 from capture_api.node_captures import START_REFUSED, DispatchedPod, PodState
 
 log = logging.getLogger(__name__)
@@ -39,6 +42,11 @@ MAX_SEEN = 1024
 """Pods whose last look is remembered: more than a node has."""
 
 _NO_ADDRESS = Finding(PodState.PENDING, "NoPodIP", "the pod has no IP address yet")
+_NOT_RESET = Finding(
+    PodState.PROGRAMMED,
+    "ConnectionsNotReset",
+    "connections that began before the capture could not be ended: the agent's log says why",
+)
 _NOT_FOUND = Finding(
     PodState.PENDING,
     "SandboxNotFound",
@@ -75,6 +83,8 @@ class Examiner:
     listeners: Callable[[Sandbox], Awaitable[tuple[Listener, ...]]]
     programs: Programs
     clocks: Clocks
+    reset: Reset | None = None
+    """Ends the connections that began before a program."""
     _seen: dict[str, _Seen] = field(default_factory=dict)
     """The last complete look at a pod, by its UID."""
 
@@ -139,10 +149,26 @@ class Examiner:
         record = with_first_capture(before, record, sandbox, now)
         if record.finding.state is not PodState.PROGRAMMED or record.is_starting:
             return record
+        if _is_brought_in(before, record) and not await self._reset(record, desired, sandbox):
+            return replace(record, finding=_NOT_RESET)
         if desired.behind is not None:
             behind = Finding(PodState.PROGRAMMED, desired.behind.reason, desired.behind.message)
             record = replace(record, finding=behind)
         return await self._with_listening(record, desired, sandbox)
+
+    async def _reset(self, record: PodRecord, desired: Capture, sandbox: Sandbox) -> bool:
+        """End what began before a program, where its capture asks for that and anything may be."""
+        policy = desired.spec.established_connections
+        if self.reset is None or policy is EstablishedConnections.KEEP:
+            return True
+        if desired.writes is Writes.NONE:
+            return True
+        try:
+            await self.reset(sandbox, desired.spec.program)
+        except (SandboxRefusedError, BrokerLostError, OSError) as failure:
+            log.warning("pod %s/%s: %s", record.pod.namespace, record.pod.name, failure)
+            return False
+        return True
 
     def _is_at_rest(self, record: PodRecord, desired: Capture, sandbox: Sandbox) -> bool:
         """Whether a pod is for certain as it was when it was found to be as it should."""
@@ -180,3 +206,8 @@ class Examiner:
         if len(self._seen) >= MAX_SEEN:
             self._seen.clear()  # of pods that are gone, mostly; the others are looked at anew
         self._seen[pod_uid] = seen
+
+
+def _is_brought_in(before: PodRecord, after: PodRecord) -> bool:
+    """Whether this pass is the first that found a sandbox holding a program."""
+    return (before.held_hash, before.held_in) != (after.held_hash, after.held_in)

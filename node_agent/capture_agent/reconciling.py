@@ -22,16 +22,25 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
+from capture_agent.broker_client import BrokerLostError, SandboxRefusedError
 from capture_agent.desired import Capture, Writes
-from capture_agent.drift_accounting import CONTENDED, Obstacle, failed, with_drift_counted
+from capture_agent.drift_accounting import (
+    CONTENDED,
+    MAX_MESSAGE,
+    Obstacle,
+    failed,
+    with_drift_counted,
+)
 from capture_agent.failures import FAILURES, Failure, finding_of
 from capture_agent.families import captured_families, pod_families
 from capture_agent.journal import Journal
+from capture_agent.kept_flows import Keep
 from capture_agent.nat_backends import NatBackend
 from capture_agent.outcomes import Outcome, concluded
 from capture_agent.pod_tables import Assessment, PodTable
-from capture_agent.records import Drift, Finding, PodRecord
+from capture_agent.records import PROGRAMMED, Drift, Finding, PodRecord
 from capture_agent.sandboxes import Sandbox
+from capture_api.captures import EstablishedConnections
 from capture_api.node_captures import PodState
 from capture_nat.compiling import compile_program
 from capture_nat.enforceable import UnenforceableProgramError
@@ -59,6 +68,8 @@ class Reconciler:
     journal: Journal
     monotonic: Callable[[], float]
     timestamp: Callable[[], str]
+    keep: Keep | None = None
+    """Has the connections of a sandbox go on as they are when the first rules come in."""
 
     async def capture(self, record: PodRecord, desired: Capture, sandbox: Sandbox) -> PodRecord:
         """Make the sandbox hold a program, as far as the capture lets us, and record what is so."""
@@ -74,10 +85,28 @@ class Reconciler:
         assessed = [(table, await _assessed(table)) for table in tables]
         record = self._with_drift(record, assessed)
         obstacles = _Obstacles(record, desired, self.monotonic())
+        not_kept = await self._kept(record, desired, sandbox, written=_written(assessed, obstacles))
         outcomes = [await _outcome(table, found, obstacles) for table, found in assessed]
         if any(outcome.is_drift and outcome.was_written for outcome in outcomes):
             record = replace(record, backoff=record.backoff.after_repair(self.monotonic()))
-        return concluded(record, desired, sandbox, outcomes)
+        record = concluded(record, desired, sandbox, outcomes)
+        if not_kept and record.finding == PROGRAMMED:
+            return replace(record, finding=not_kept)
+        return record
+
+    async def _kept(
+        self, record: PodRecord, desired: Capture, sandbox: Sandbox, *, written: bool
+    ) -> Finding | None:
+        """Keep what began before the first rules of a sandbox; say so if that can't be done."""
+        is_first = record.held_in != sandbox.netns and not record.is_starting
+        policy = desired.spec.established_connections
+        if not (written and is_first and self.keep and policy is EstablishedConnections.KEEP):
+            return None
+        try:
+            await self.keep(sandbox)
+        except (SandboxRefusedError, BrokerLostError, OSError) as failure:
+            return Finding(PodState.PROGRAMMED, "ConnectionsNotKept", f"{failure}"[:MAX_MESSAGE])
+        return None
 
     async def release(self, record: PodRecord, sandbox: Sandbox) -> PodRecord:
         """Take everything of ours out of the sandbox; what is not ours stays.
@@ -155,6 +184,16 @@ class _Obstacles:
         if wait <= 0:
             return None
         return Obstacle(f"it keeps being changed: next repair in {wait:.1f} s", CONTENDED)
+
+
+def _written(
+    assessed: Iterable[tuple[PodTable, Assessment | Failure]], obstacles: _Obstacles
+) -> bool:
+    """Whether anything is about to be written."""
+    return any(
+        isinstance(found, Assessment) and not found.plan.is_empty and obstacles.to(found) is None
+        for _, found in assessed
+    )
 
 
 async def _assessed(table: PodTable) -> Assessment | Failure:

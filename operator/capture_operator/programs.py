@@ -49,6 +49,7 @@ def program_spec(capture: Capture, resolution: Resolution) -> CaptureProgramSpec
         suspend=spec.suspend,
         drift_policy=spec.drift_policy,
         failure_policy=spec.failure_policy,
+        established_connections=spec.established_connections,
         program=resolution.program,
         hash=resolution.hash,
     )

@@ -6,7 +6,7 @@ from typing import TypeVar
 from hypothesis import strategies as st
 
 from capture_api.capture_programs import CaptureProgramSpec
-from capture_api.captures import DriftPolicy, FailurePolicy, Mode
+from capture_api.captures import DriftPolicy, EstablishedConnections, FailurePolicy, Mode
 from capture_api.cidrs import Cidr
 from capture_api.interfaces import InterfaceName
 from capture_api.owners import IdRange
@@ -133,6 +133,7 @@ def capture_program_specs(draw: st.DrawFn) -> CaptureProgramSpec:
         suspend=draw(st.booleans()),
         drift_policy=draw(st.sampled_from(DriftPolicy)),
         failure_policy=draw(st.sampled_from(FailurePolicy)),
+        established_connections=draw(st.sampled_from(EstablishedConnections)),
         withdrawn=draw(st.booleans()),
         program=program,
         hash=program_hash(program),
