@@ -62,6 +62,7 @@ test: lint install ## check everything: lint, unit, kernel and real-cluster test
 	$(as_root) .venv/bin/python -m pytest
 
 bench: install ## measure, print, and write bench/results.json
+	@$(uv_run) true
 	@$(as_root) env PYTHONPATH=cluster:tests "PATH=$$(dirname "$$($(local_cluster) uv)"):$$PATH" .venv/bin/python bench/run.py
 
 clean: cluster-down ## stop the cluster and remove what was built in this folder

@@ -17,6 +17,7 @@ Goals:
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
@@ -291,10 +292,16 @@ class PodLoop:
         if record.finding.state in {PodState.PENDING, PodState.FAILED}:
             delay = min(interval, 2 * self._delays.get(uid, SOON / 2))
             self._delays[uid] = delay
+            delay *= self._timing.jitter()
         else:
-            delay = interval
+            delay = self._with_others(interval * self._timing.jitter())
             self._delays.pop(uid, None)
-        self._schedule.put(uid, max(delay * self._timing.jitter(), _PAUSE * took))
+        self._schedule.put(uid, max(delay, _PAUSE * took))
+
+    def _with_others(self, delay: float) -> float:
+        """Put off a look at a quiet pod until others are due: to wake up costs more than a look."""
+        now, tick = self._timing.monotonic(), self._timing.interval / 10
+        return math.ceil((now + delay) / tick) * tick - now
 
     def _drop(self, uid: str) -> None:
         self._past_drift = retire(self._past_drift, self._records.pop(uid))
