@@ -69,7 +69,9 @@ class SandboxFinder:
         found = self._found.get(uid)
         if found is None or not pod.pod_ips:
             return found
-        return replace(found, pod_ips=pod.pod_ips, addresses_unknown=False)
+        # A new sandbox has new addresses, which the runtime knows before the API server does.
+        known = tuple(dict.fromkeys((*found.pod_ips, *pod.pod_ips)))
+        return replace(found, pod_ips=known, addresses_unknown=False)
 
     def tell(self, described: PodSandbox) -> None:
         """Take note of a sandbox that the runtime describes: it is that of its pod from now on."""

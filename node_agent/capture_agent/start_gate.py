@@ -133,7 +133,11 @@ class StartGate:
         if described.id not in self._asked:
             return None  # its sandbox starts; its containers will be asked about
         claim = self._claim(described)
-        return None if claim is None else self._refusal(claim, "it could not be captured in time")
+        why = "it could not be captured in time"
+        refusal = None if claim is None else self._refusal(claim, why)
+        if refusal is None:
+            self._begin(described)
+        return refusal
 
     def connected(self, runtime: str, version: str) -> None:
         """From now on, no pod starts without us."""

@@ -23,10 +23,12 @@ from capture_api.names import (
 )
 from capture_api.node_captures import (
     AgentInfo,
+    Captured,
     DispatchedPod,
     NetnsIdentity,
     NodeCaptureSpec,
     NodeCaptureStatus,
+    NriConnection,
     PastDrift,
     PodEvidence,
     PodState,
@@ -48,7 +50,9 @@ from cluster.schema_group import RefusedError, SchemaGroup, kubectl, schema_grou
 from local_cluster import access
 
 NOW = "2026-01-02T03:04:05Z"
-DRIFT = LastDrift(time=NOW, pod="demo/web-0", kind="JumpMissing", expected="a", found="b")
+DRIFT = LastDrift(
+    time=NOW, pod="demo/web-0", kind="JumpMissing", expected="a", found="b", actor="a" * 256
+)
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +81,14 @@ def resolved_reference() -> CaptureProgramSpec:
         schema_version=SCHEMA_VERSION,
         capture_uid=str(uuid.uuid4()),
         capture_generation=1,
+        capture_created=NOW,
         selector=user_spec.pod_selector,
         priority=user_spec.priority,
         mode=user_spec.mode,
         suspend=user_spec.suspend,
         drift_policy=user_spec.drift_policy,
+        failure_policy=user_spec.failure_policy,
+        withdrawn=True,
         program=program,
         hash=program_hash(program),
     )
@@ -127,7 +134,7 @@ def test_a_status_is_stored_as_it_was_written(group: SchemaGroup) -> None:
         conditions=(
             Condition(type="Ready", status="False", reason="Drifted", last_transition_time=NOW),
         ),
-        pods=PodCounts(matched=3, programmed=1, drifted=1, superseded=1),
+        pods=PodCounts(matched=3, programmed=1, drifted=1, superseded=1, late=2),
         drift=DriftCounts(detected=2, repaired=1, last=DRIFT),
         attention=(
             PodAttention(
@@ -168,7 +175,12 @@ def test_a_nodes_dispatch_and_evidence_are_stored_as_they_were_written(
     )
     status = NodeCaptureStatus(
         observed_generation=1,
-        agent=AgentInfo(version="0.1.0", ready=True, backends=("iptables",)),
+        agent=AgentInfo(
+            version="0.1.0",
+            ready=True,
+            backends=("iptables",),
+            nri=NriConnection(connected=False, runtime="containerd", version="2.2.1", since=NOW),
+        ),
         pods=(
             PodEvidence(
                 uid="u1",
@@ -182,6 +194,9 @@ def test_a_nodes_dispatch_and_evidence_are_stored_as_they_were_written(
                 hash="0" * 16,
                 netns=NetnsIdentity(device=4, inode=4026532008),
                 backend="iptables",
+                backend_reason="the table has another owner",
+                captured=Captured.LATE,
+                exposed_milliseconds=1234,
                 ports_not_listening=(15001,),
                 drift_detected=2,
                 drift_repaired=2,

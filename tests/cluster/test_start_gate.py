@@ -185,27 +185,22 @@ def test_a_sandbox_that_starts_without_the_api_server_is_captured(
     captured_anew(kube, before)
 
 
-def brokers() -> list[int]:
-    """List the agent's brokers: what its zygote has forked."""
-    listed = [
-        line.split(maxsplit=2)
-        for line in run("ps", "-ww", "-eo", "pid=,ppid=,args=").splitlines()
-        if "capture_agent.zygote" in line
-    ]
-    zygotes = {pid for pid, _, _ in listed}
-    return [int(pid) for pid, parent, _ in listed if parent in zygotes]
+def brokers_and_zygote() -> list[int]:
+    """List the processes that enter namespaces, and the one that they are forked from."""
+    listed = run("ps", "-ww", "-eo", "pid=,args=").splitlines()
+    return [int(line.split()[0]) for line in listed if "capture_agent.zygote" in line]
 
 
 @contextmanager
-def hanging_brokers() -> Iterator[None]:
+def nobody_who_enters() -> Iterator[None]:
     """Have nobody who could enter a pod's namespace, and nobody who says so."""
-    stopped = brokers()
-    assert stopped, "the agent has no broker"
+    pids = brokers_and_zygote()
+    assert pids, "the agent has no zygote"
     try:
-        send(signal.SIGSTOP, *stopped)
+        send(signal.SIGSTOP, *pids)
         yield
     finally:
-        send(signal.SIGCONT, *stopped)
+        send(signal.SIGCONT, *pids)
 
 
 def refusals(kube: Kube, name: str) -> list[str]:
@@ -216,7 +211,7 @@ def refusals(kube: Kube, name: str) -> list[str]:
 
 def test_a_pod_that_cannot_be_captured_does_not_start_until_it_can(kube: Kube, target: str) -> None:
     """Its Event names the capture and the cause; it needs nobody to start it then."""
-    with hanging_brokers():
+    with nobody_who_enters():
         kube.apply(first("web", target))
         (said, *_) = eventually(lambda: refusals(kube, "web"))
         assert f"TrafficCapture {kube.namespace}/first can't capture this pod" in said
@@ -234,7 +229,7 @@ def test_a_pod_that_may_start_uncaptured_does(kube: Kube, target: str) -> None:
         lambda: kube.get("captureprograms.trafficcapture.io/first")["spec"],
         lambda spec: spec["failurePolicy"] == "Ignore",
     )
-    with hanging_brokers():
+    with nobody_who_enters():
         kube.apply(first("web", target, FIRST_ACT + AND_STAY))
         kube.run("wait", "pod/web", "--for=condition=Ready", "--timeout=60s")
     seen = eventually(lambda: evidence(kube, "web"), lambda seen: "captured" in seen)

@@ -225,3 +225,13 @@ async def test_outdated_words_of_a_runtime_give_way_to_a_scan() -> None:
     sandbox = await node.finder.find(pod("a"))
     assert sandbox is not None
     assert sandbox.pid == 9
+
+
+async def test_a_new_sandbox_has_addresses_that_only_the_runtime_knows() -> None:
+    """The API server still has those of the old one."""
+    node = Node()
+    node.processes = [process(8, 80, PODS)]
+    node.finder.tell(told(8, "a", "/run/netns/x", "10.0.0.9"))
+    sandbox = await node.finder.find(pod("a"))
+    assert sandbox is not None
+    assert sandbox.pod_ips == ("10.0.0.9", "10.0.0.1")

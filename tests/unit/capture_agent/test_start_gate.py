@@ -317,3 +317,27 @@ async def test_the_connection_is_told() -> None:
     node.gate.connected("containerd", "2.2.1")
     node.gate.disconnected("it ended")
     assert node.connections == [True, False]
+
+
+async def test_a_container_that_was_let_through_undecided_ends_the_start() -> None:
+    """Whatever comes into the pod from now on is late."""
+    hang = asyncio.Event()
+    node = Node()
+    node.capture(failure_policy=FailurePolicy.IGNORE)
+    await node.gate.pod_starts(described())
+    record = node.loop.known(POD_UID)
+    assert record is not None
+    assert record.is_starting
+    node.gate._ready.clear()
+
+    async def hanging(_: PodRecord) -> PodRecord:
+        await hang.wait()
+        raise AssertionError
+
+    node.loop._examine = hanging
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(node.gate.container_starts(described()), 0.01)
+    assert node.gate.undecided(described()) is None
+    record = node.loop.known(POD_UID)
+    assert record is not None
+    assert not record.is_starting
