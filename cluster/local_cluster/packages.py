@@ -11,6 +11,8 @@ from local_cluster.progress import step
 NODE = ("runc", "containernetworking-plugins", "iptables", "nftables", "openssl", "iproute2")
 IMAGE = ("debootstrap", "buildah")
 VENV = ("python3-venv",)
+COMPILER = ("gcc", "libc6-dev")
+"""For python-iptables, which is published as source."""
 
 
 def ensure(packages: Sequence[str]) -> None:

@@ -4,13 +4,15 @@ import re
 import shutil
 from pathlib import Path
 
-from local_cluster import venv
+from local_cluster import packages, venv
 from local_cluster.commands import run
 from local_cluster.versions import UV_FROM_PYPI, UV_MINIMUM
 
 
 def uv() -> Path:
-    """Return a `uv` that reads our lock file."""
+    """Return a `uv` that reads our lock file, and can build what is in it."""
+    if not shutil.which("cc"):
+        packages.ensure(packages.COMPILER)
     found = shutil.which("uv")
     if found and parse_version(run([found, "--version"])) >= UV_MINIMUM:
         return Path(found)
