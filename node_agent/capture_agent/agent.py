@@ -101,6 +101,7 @@ class Agent:
             listeners=partial(_listeners, self._held),
             programs=self._programs.objects,
             clocks=Clocks(time.monotonic, time.time, _seconds_since_boot),
+            sandboxed=tuple(options.sandboxed_runtimes.split(",")),
             reset=FlowResetter(runner).reset,
         )
         self._nri = None if options.nri_socket is None else _unconnected()

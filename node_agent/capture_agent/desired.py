@@ -4,8 +4,9 @@ Absence has a meaning of its own: a program that has not arrived, or is newer th
 reason to take anything away from a running pod.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
+from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
@@ -72,7 +73,10 @@ Desired = Capture | Release | Wait | NotApplicable
 
 
 def desired_for(
-    pod: DispatchedPod, programs: Programs, known: CaptureProgramSpec | None
+    pod: DispatchedPod,
+    programs: Programs,
+    known: CaptureProgramSpec | None,
+    sandboxed: Iterable[str] = (),
 ) -> Desired:
     """Decide what a dispatched pod is to have.
 
@@ -80,15 +84,11 @@ def desired_for(
         pod: the pod as the operator dispatched it.
         programs: the CapturePrograms that the agent sees now.
         known: the program that the pod was last decided to have, if any.
+        sandboxed: patterns of the runtime classes whose pods have a network stack of their own.
     """
-    if pod.host_network:
-        return NotApplicable(
-            "HostNetwork", "the pod uses the node's network; the node's rules are never touched"
-        )
-    if pod.static_pod_uid == "":
-        return NotApplicable(
-            "StaticPod", "the mirror of this static pod does not say which pod the kubelet runs"
-        )
+    never = _never(pod, sandboxed)
+    if never is not None:
+        return never
     if pod.program is None:
         return Release()
     found = _program(pod.program, programs.get((pod.namespace, pod.program.name)))
@@ -97,6 +97,26 @@ def desired_for(
     if known is not None and known.capture_uid == pod.program.capture_uid:
         return Capture(known, behind=found)
     return found
+
+
+def _never(pod: DispatchedPod, sandboxed: Iterable[str]) -> NotApplicable | None:
+    """Say why a pod can never be captured; None if it can."""
+    if pod.host_network:
+        return NotApplicable(
+            "HostNetwork", "the pod uses the node's network; the node's rules are never touched"
+        )
+    runtime = pod.runtime_class
+    if runtime and any(fnmatchcase(runtime, pattern) for pattern in sandboxed):
+        return NotApplicable(
+            "SandboxedRuntime",
+            f"the runtime {runtime} keeps the pod's network stack where no rules of the "
+            "node's kernel reach it",
+        )
+    if pod.static_pod_uid == "":
+        return NotApplicable(
+            "StaticPod", "the mirror of this static pod does not say which pod the kubelet runs"
+        )
+    return None
 
 
 def _program(ref: ProgramRef, program: CaptureProgram | None) -> CaptureProgramSpec | Wait:

@@ -83,6 +83,8 @@ class Examiner:
     listeners: Callable[[Sandbox], Awaitable[tuple[Listener, ...]]]
     programs: Programs
     clocks: Clocks
+    sandboxed: tuple[str, ...] = ()
+    """Patterns of the runtime classes whose pods have a network stack of their own."""
     reset: Reset | None = None
     """Ends the connections that began before a program."""
     _seen: dict[str, _Seen] = field(default_factory=dict)
@@ -113,7 +115,7 @@ class Examiner:
             and seen.program is self._program(record)
         ):
             return seen.desired
-        return desired_for(record.pod, self.programs, record.program)
+        return desired_for(record.pod, self.programs, record.program, self.sandboxed)
 
     def _program(self, record: PodRecord) -> CaptureProgram | None:
         ref = record.pod.program

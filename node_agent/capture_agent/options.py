@@ -62,6 +62,13 @@ def _parser() -> argparse.ArgumentParser:
         "agent before it starts a pod (default: the runtime is not asked for that)",
     )
     parser.add_argument(
+        "--sandboxed-runtimes",
+        default="kata*,gvisor*,runsc*,firecracker*",
+        metavar="PATTERNS",
+        help="runtime classes, or their handlers, whose pods have a network stack of their own: "
+        "they are never captured (default: %(default)s)",
+    )
+    parser.add_argument(
         "--log-level",
         choices=["debug", "info", "warning", "error"],
         default="info",

@@ -237,6 +237,7 @@ def _pod(described: PodSandbox, candidate: Candidate | None) -> DispatchedPod:
         namespace=described.namespace,
         name=described.name,
         pod_ips=described.ips,
+        runtime_class=described.runtime_handler,
         program=candidate.ref if candidate else None,
     )
 

@@ -126,3 +126,15 @@ def test_a_newer_generation_than_the_dispatched_one_is_taken() -> None:
 def test_how_far_an_agent_may_go(changes: dict[str, object], writes: Writes) -> None:
     """Observe and suspend mean that nothing is written."""
     assert capture(None, **changes).writes is writes
+
+
+@pytest.mark.parametrize(
+    ("runtime", "is_sandboxed"), [("kata-qemu", True), ("", False), ("runc", False)]
+)
+def test_a_pod_with_a_network_stack_of_its_own_is_never_captured(
+    runtime: str, *, is_sandboxed: bool
+) -> None:
+    """Rules could be written into its namespace on the node, and no packet would meet them."""
+    pod = replace(dispatched(ref(OLD)), runtime_class=runtime)
+    desired = desired_for(pod, stored(OLD), None, ("kata*", "gvisor", ""))
+    assert isinstance(desired, NotApplicable) is is_sandboxed
