@@ -84,19 +84,25 @@ class HeldSandboxes:
         return len(self._held)
 
     def get(self, sandbox: Sandbox) -> HeldSandbox | None:
-        """Give what is held of a sandbox."""
-        return self._held.get(sandbox.key)
+        """Give what is held of a sandbox, if it was opened for just this claim."""
+        held = self._held.get(sandbox.key)
+        return held if held is not None and held.sandbox == sandbox else None
 
     async def hold(self, sandbox: Sandbox) -> HeldSandbox:
         """Give what is held of a sandbox, which is opened the first time.
+
+        What was verified for one claim is good for no other: two pods may claim one sandbox, one of
+        them falsely, and only the broker tells which.
 
         Raises:
             SandboxRefusedError: the broker did not enter it.
             BrokerLostError: the broker died or hung.
         """
-        held = self._held.get(sandbox.key)
+        held = self.get(sandbox)
         if held is None:
-            held = self._held[sandbox.key] = await self._open(sandbox)
+            held = await self._open(sandbox)
+            self.drop(sandbox)
+            self._held[sandbox.key] = held
         return held
 
     def close(self, pod_uid: str) -> None:

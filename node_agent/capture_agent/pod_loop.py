@@ -149,12 +149,20 @@ class PodLoop:
                 look.add_done_callback(lambda _: free.release())
 
     def known(self, pod_uid: str) -> PodRecord | None:
-        """Tell what is known of a pod, by its UID or, for a static pod, the kubelet's."""
-        record = self._records.get(pod_uid)
-        if record is not None:
-            return record
-        known = (each for each in self._records.values() if each.pod.static_pod_uid == pod_uid)
-        return next(known, None)
+        """Tell what is known of a pod."""
+        return self._records.get(pod_uid)
+
+    def mirror(self, static_pod_uid: str, namespace: str, name: str) -> PodRecord | None:
+        """Tell what is known of a static pod's mirror, which has its namespace and its name.
+
+        Without these it may be anybody's pod that says it were the mirror of this one.
+        """
+        for record in self._records.values():
+            if record.pod.static_pod_uid == static_pod_uid and (
+                (record.pod.namespace, record.pod.name) == (namespace, name)
+            ):
+                return record
+        return None
 
     def add(self, pod: DispatchedPod) -> None:
         """Examine a pod soon that may not have been dispatched yet."""
@@ -201,9 +209,9 @@ class PodLoop:
 
     def look_again(self, pod_uid: str) -> None:
         """Examine a pod at once: something in it changed."""
-        record = self.known(pod_uid)
-        if record is not None:
-            self._schedule.put(record.pod.uid, 0)
+        for uid, record in self._records.items():
+            if pod_uid in {uid, record.pod.static_pod_uid}:
+                self._schedule.put(uid, 0)
 
     def ended(self, pod_uid: str) -> None:
         """Forget a pod that nobody dispatched: its sandbox is gone."""
@@ -257,6 +265,11 @@ class PodLoop:
     def _started_as(self, pod: DispatchedPod) -> PodRecord | None:
         """Find a static pod that was started before its mirror told which one it is."""
         record = self._records.get(pod.static_pod_uid or "")
+        if record is not None and (record.pod.namespace, record.pod.name) != (
+            pod.namespace,
+            pod.name,
+        ):
+            return None  # it only says that it were this one's mirror
         if record is not None:
             del self._records[record.pod.uid]
             self._schedule.drop(record.pod.uid)

@@ -67,6 +67,10 @@ class SandboxFinder:
             if uid not in self._found and pod.pod_ips:
                 await self._rescan()
         found = self._found.get(uid)
+        if found is not None and pod.static_pod_uid:
+            # Anybody's pod can say that it were a mirror, of any pod. So the addresses have to be
+            # those that the kubelet reported of the mirror, never the runtime's of that pod.
+            return replace(found, pod_ips=pod.pod_ips, addresses_unknown=False)
         if found is None or not pod.pod_ips:
             return found
         # A new sandbox has new addresses, which the runtime knows before the API server does.

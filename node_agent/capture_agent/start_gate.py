@@ -152,7 +152,7 @@ class StartGate:
         """Decide anew about pods that nobody has dispatched yet."""
         self.candidates.changed(namespace, name)
         for described in self._sandboxes.values():
-            record = self.loop.known(described.uid)
+            record = self._known(described)
             if described.namespace == namespace and record is not None and record.is_provisional:
                 claim = self._claim(described)
                 self.loop.reassign(claim.pod if claim else _pod(described, None))
@@ -176,6 +176,10 @@ class StartGate:
         self.closed(pod_uid)
         self.loop.ended(pod_uid)
 
+    def _known(self, described: PodSandbox) -> PodRecord | None:
+        uid, namespace, name = described.uid, described.namespace, described.name
+        return self.loop.known(uid) or self.loop.mirror(uid, namespace, name)
+
     def _forget(self, sandbox_id: str) -> None:
         for noted in (self._empty, self._ready, self._asked):
             noted.discard(sandbox_id)
@@ -184,14 +188,16 @@ class StartGate:
         if described.id in self._ready or described.id in self._empty:
             return described.id in self._ready
         # It started while the agent was away, and its containers may run.
-        record = self.loop.known(described.uid)
+        record = self._known(described)
         is_known = self._is_of(described, self._sandboxes.get(described.uid))
         return is_known and (record is None or record.captured is not None)
 
     def _begin(self, described: PodSandbox) -> None:
         if described.id in self._empty:
             self._empty.remove(described.id)
-            self.loop.started(described.uid)
+            record = self._known(described)
+            if record is not None:
+                self.loop.started(record.pod.uid)
 
     async def _decide(self, described: PodSandbox) -> str | None:
         claim = self._claim(described)
@@ -207,7 +213,7 @@ class StartGate:
     def _claim(self, described: PodSandbox) -> _Claim | None:
         if described.netns_path is None:
             return None  # it is on the node's network
-        record = self.loop.known(described.uid)
+        record = self._known(described)
         if record is not None and not record.is_provisional:
             pod = record.pod
             if pod.program is None:

@@ -15,8 +15,8 @@ from typing import cast
 
 import pytest
 
-from capture_agent.broker_client import Broker, OpenedSockets
-from capture_agent.broker_protocol import NETLINK_PROTOCOLS, SocketKind
+from capture_agent.broker_client import Broker, OpenedSockets, SandboxRefusedError
+from capture_agent.broker_protocol import NETLINK_PROTOCOLS, Refusal, SocketKind
 from capture_agent.held_sandboxes import HeldSandboxes
 from capture_agent.iptables_backend import IptablesBackend
 from capture_agent.journal import Journal
@@ -236,3 +236,24 @@ async def test_lost_notices_are_a_reason_to_look_again(
     assert set(many.changed) == {sandbox.pod_uid}
     assert held.changed_by == ""
     many.held.close_all()
+
+
+async def test_what_is_held_for_one_claim_serves_no_other(holder: Holder, pod: Pod) -> None:
+    """A pod that says it were this one, with other addresses, is refused; this one goes on."""
+    honest, forged = pod.sandbox(), pod.sandbox("192.0.2.1")
+    held = await holder.held.hold(honest)
+    with pytest.raises(SandboxRefusedError) as raised:
+        await holder.held.hold(forged)
+    assert raised.value.refusal is Refusal.ADDRESS_MISSING
+    assert holder.held.get(forged) is None
+    assert holder.held.get(honest) is held
+    assert held.channel.generation()
+
+
+async def test_a_pod_that_gets_an_address_is_verified_anew(holder: Holder, pod: Pod) -> None:
+    """And what was held before is let go."""
+    first = await holder.held.hold(pod.sandbox())
+    second = await holder.held.hold(pod.sandbox(ADDRESS, "fd00:9::77"))
+    assert second is not first
+    assert len(holder.held) == 1
+    assert second.channel.generation()

@@ -566,3 +566,21 @@ def test_a_pod_that_changed_is_looked_at_at_once() -> None:
         await asyncio.sleep(1)
 
     assert play(Node(), script).times("a") == [0, 2]
+
+
+def test_a_static_pod_is_taken_over_by_its_mirror_and_by_nobody_else() -> None:
+    """The mirror has its name; a pod that only says so is looked at as any other."""
+
+    async def script(node: Node) -> None:
+        await node.loop.start(pod("hash"), is_starting=True)
+        forged = replace(pod("forged"), static_pod_uid="hash")
+        node.loop.dispatch(node_capture(1, forged))
+        assert node.loop.known("hash") is not None
+        own = replace(pod("mirror"), static_pod_uid="hash", name=pod("hash").name)
+        node.loop.dispatch(node_capture(2, forged, own))
+        assert node.loop.known("hash") is None
+        taken_over = node.loop.known("mirror")
+        assert taken_over is not None
+        assert taken_over.finding.state is PodState.PROGRAMMED
+
+    play(Node(), script)

@@ -235,3 +235,15 @@ async def test_a_new_sandbox_has_addresses_that_only_the_runtime_knows() -> None
     sandbox = await node.finder.find(pod("a"))
     assert sandbox is not None
     assert sandbox.pod_ips == ("10.0.0.9", "10.0.0.1")
+
+
+async def test_a_forged_mirror_does_not_get_the_addresses_of_the_pod_that_it_names() -> None:
+    """Those are what tells that pod's namespace from its own."""
+    node = Node()
+    node.processes = [process(8, 80, PODS, "victim")]
+    node.finder.tell(told(8, "victim", "/run/netns/x", "10.0.0.9"))
+    forged = replace(pod("forged"), static_pod_uid="victim")
+    for claimed in (forged, replace(forged, pod_ips=())):
+        sandbox = await node.finder.find(claimed)
+        assert sandbox is not None
+        assert (sandbox.pod_ips, sandbox.addresses_unknown) == (claimed.pod_ips, False)

@@ -341,3 +341,14 @@ async def test_a_container_that_was_let_through_undecided_ends_the_start() -> No
     record = node.loop.known(POD_UID)
     assert record is not None
     assert not record.is_starting
+
+
+@pytest.mark.parametrize(("name", "is_mirror"), [("web", True), ("forged", False)])
+async def test_only_its_own_mirror_speaks_for_a_static_pod(name: str, *, is_mirror: bool) -> None:
+    """Anybody's pod can say that it were the mirror of this one, but not under its name."""
+    node = Node(failed)
+    mirror = replace(dispatched(ref(), uid="mirror"), static_pod_uid=POD_UID, name=name)
+    node.dispatch(mirror)
+    await node.gate.pod_starts(described())
+    refusal = await node.gate.container_starts(described())
+    assert (refusal is not None) is is_mirror
