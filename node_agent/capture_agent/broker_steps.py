@@ -6,7 +6,7 @@ Sockets live no longer than their step: an open one would keep a dead pod's name
 import errno
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,8 +23,13 @@ from capture_agent.broker_protocol import (
     Step,
     StepResult,
 )
+from capture_agent.legacy_tables import legacy_tables
+from capture_nat.families import Family
 
-_LEGACY_TABLES: Final = {socket.AF_INET: "ip_tables_names", socket.AF_INET6: "ip6_tables_names"}
+_FAMILIES: Final[Mapping[int, Family]] = {
+    socket.AF_INET: Family.IPV4,
+    socket.AF_INET6: Family.IPV6,
+}
 _OWN_NET: Final = Path("/proc/thread-self/net")
 
 
@@ -56,10 +61,11 @@ def _take(step: DumpNfTables | ListLegacyTables | Connect) -> StepResult:
 
 
 def _legacy_tables(family: int) -> tuple[str, ...]:
+    proc_net = os.open(_OWN_NET, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return tuple((_OWN_NET / _LEGACY_TABLES[socket.AddressFamily(family)]).read_text().split())
-    except FileNotFoundError:  # the legacy modules are not loaded: there is no legacy table
-        return ()
+        return tuple(legacy_tables(proc_net, _FAMILIES[family]))
+    finally:
+        os.close(proc_net)
 
 
 def _connect(step: Connect) -> str:

@@ -3,7 +3,8 @@
 Goals:
 
 * A pod is due at once when its dispatch or its program changes, soon when something it needs is
-  awaited, and after a jittered interval otherwise: drift makes no noise that this loop could hear.
+  awaited, at once when somebody changed its rules and the kernel said so, and after a jittered
+  interval otherwise: not every change makes a noise.
 * One look at a pod at a time: no two passes can ever meet in one namespace. A few pods are looked
   at side by side, so that one whose tools hang keeps nobody waiting.
 * A pod whose looks take long (its table is huge, its tools hang) waits the longer in between: it
@@ -158,9 +159,7 @@ class PodLoop:
         Without these it may be anybody's pod that says it were the mirror of this one.
         """
         for record in self._records.values():
-            if record.pod.static_pod_uid == static_pod_uid and (
-                (record.pod.namespace, record.pod.name) == (namespace, name)
-            ):
+            if record.pod.static_pod_uid == static_pod_uid and _is_called(record, namespace, name):
                 return record
         return None
 
@@ -208,9 +207,12 @@ class PodLoop:
             self._publish()
 
     def look_again(self, pod_uid: str) -> None:
-        """Examine a pod at once: something in it changed."""
+        """Examine a pod at once: something in it changed. A static one goes by either UID."""
+        if pod_uid in self._records:
+            self._schedule.put(pod_uid, 0)
+            return
         for uid, record in self._records.items():
-            if pod_uid in {uid, record.pod.static_pod_uid}:
+            if record.pod.static_pod_uid == pod_uid:
                 self._schedule.put(uid, 0)
 
     def ended(self, pod_uid: str) -> None:
@@ -265,14 +267,10 @@ class PodLoop:
     def _started_as(self, pod: DispatchedPod) -> PodRecord | None:
         """Find a static pod that was started before its mirror told which one it is."""
         record = self._records.get(pod.static_pod_uid or "")
-        if record is not None and (record.pod.namespace, record.pod.name) != (
-            pod.namespace,
-            pod.name,
-        ):
-            return None  # it only says that it were this one's mirror
-        if record is not None:
-            del self._records[record.pod.uid]
-            self._schedule.drop(record.pod.uid)
+        if record is None or not _is_called(record, pod.namespace, pod.name):
+            return None  # or it only says that it were this one's mirror
+        del self._records[record.pod.uid]
+        self._schedule.drop(record.pod.uid)
         return record
 
     def _put_back(self, examined: PodRecord, took: float) -> None:
@@ -329,3 +327,7 @@ class PodLoop:
         self._publish_status(
             status_of(self._records.values(), self._past_drift, self._agent, self._generation)
         )
+
+
+def _is_called(record: PodRecord, namespace: str, name: str) -> bool:
+    return (record.pod.namespace, record.pod.name) == (namespace, name)
