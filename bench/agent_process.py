@@ -9,12 +9,12 @@ import argparse
 import asyncio
 import os
 import sys
-from pathlib import Path
 
 from capture_agent.agent import Agent
 from capture_agent.broker_client import Broker
 from capture_agent.capabilities import AGENT, keep_only
 from capture_agent.kube_client import connected
+from capture_agent.options import parse_options
 from capture_agent.processes import netns_of
 from capture_agent.service_account import ApiServer
 from capture_agent.zygote_client import Zygote, started_zygote
@@ -25,14 +25,10 @@ NODE = "bench"
 def main() -> None:
     """Run the agent until it is killed; its zygote goes with it."""
     url, state_dir, *nri_socket = sys.argv[1:]
-    options = argparse.Namespace(
-        node_name=NODE,
-        namespace="",
-        state_dir=Path(state_dir),
-        poll_interval=10.0,
-        health_port=0,
-        nri_socket=Path(nri_socket[0]) if nri_socket else None,
-    )
+    arguments = ["--node-name", NODE, "--state-dir", state_dir, "--health-port", "0"]
+    for path in nri_socket:
+        arguments += ["--nri-socket", path]
+    options = parse_options(arguments)
     with started_zygote(netns_of(os.getpid())) as zygote:
         keep_only(AGENT)
         asyncio.run(_run(options, url, zygote))

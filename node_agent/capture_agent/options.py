@@ -2,14 +2,15 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 
-def parse_options() -> argparse.Namespace:
-    """Read the command line; exits with a usage message if it is wrong."""
+def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line, or `arguments`; exits with a usage message if it is wrong."""
     parser = _parser()
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if not options.node_name:
         parser.error("--node-name or $NODE_NAME is required")
     return options
