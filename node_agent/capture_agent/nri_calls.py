@@ -1,9 +1,10 @@
 """From what a runtime says, by way of the handler, to what it is answered.
 
 Whatever becomes of the handler, each call is answered in time: a plugin that is late is dropped by
-the runtime, and then no pod is guarded. Only the starts of sandboxes and containers are ever
-refused. A failed `Synchronize` is accepted as well: containerd goes on without a plugin that fails
-it, but leaves it connected, and it would wait forever.
+the runtime, and then no pod is guarded. Only the creation of containers is ever refused. The start
+of a sandbox waits for the handler, but is accepted: containerd before 2.2.6 does not survive its
+next restart after a refusal (containerd issue 13609). So is a failed `Synchronize`: containerd goes
+on without a plugin that fails it, but leaves it connected, and it would wait forever.
 """
 
 import logging
@@ -94,25 +95,26 @@ class NriCalls:
             self._handler.connected(*self._runtime)
 
     async def _lifecycle(self, event: LifecycleEvent) -> bytes:
-        refusal = None
+        if event.moment is Lifecycle.CREATE_CONTAINER:
+            refusal = await self._decide(event)
+            if refusal is not None:
+                return self._session.refuse(event, refusal)
+        else:
+            await self._tell(self._heard(event), _of(event))
+        return self._session.accept(event)
+
+    async def _heard(self, event: LifecycleEvent) -> None:
         match event.moment:
             case Lifecycle.RUN_POD_SANDBOX:
-                refusal = await self._decide(event, self._handler.pod_starts(event.sandbox))
-            case Lifecycle.CREATE_CONTAINER:
-                refusal = await self._decide(event, self._handler.container_starts(event.sandbox))
+                await self._handler.pod_starts(event.sandbox)
             case Lifecycle.STOP_POD_SANDBOX:
-                await self._tell(self._handler.pod_stopped(event.sandbox), _of(event))
+                await self._handler.pod_stopped(event.sandbox)
             case Lifecycle.REMOVE_POD_SANDBOX:
-                await self._tell(self._handler.pod_removed(event.sandbox), _of(event))
-        if refusal is None:
-            return self._session.accept(event)
-        return self._session.refuse(event, refusal)
+                await self._handler.pod_removed(event.sandbox)
 
-    async def _decide(
-        self, event: LifecycleEvent, decision: Coroutine[Any, Any, str | None]
-    ) -> str | None:
+    async def _decide(self, event: LifecycleEvent) -> str | None:
         try:
-            return await within(self._budget, decision)
+            return await within(self._budget, self._handler.container_starts(event.sandbox))
         except UndecidedError as error:
             _log.error("%s: %s", _of(event), error, exc_info=error.__cause__)
             return self._undecided(event.sandbox)

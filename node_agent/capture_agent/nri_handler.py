@@ -9,19 +9,16 @@ class NriHandler(Protocol):
     """Is called in the order in which the runtime tells, one call at a time.
 
     While it thinks, no other pod of the node starts: it answers from memory and programs, and never
-    waits for anything else. A coroutine that raises or takes longer than its budget is cancelled,
-    and `undecided` answers in its place. The plain methods only look up or note something.
+    waits for anything else. A coroutine that raises or takes longer than its budget is cancelled;
+    for a container `undecided` answers in its place. The plain methods only look up or note
+    something.
     """
 
     async def synchronize(self, sandboxes: tuple[PodSandbox, ...]) -> None:
         """All sandboxes that exist; what isn't among them ended unseen. At least once a session."""
 
-    async def pod_starts(self, sandbox: PodSandbox) -> str | None:
-        """A sandbox has its network and no container yet.
-
-        None lets it start. A text is what its user is told: the sandbox is stopped and removed,
-        which is announced too, and the kubelet tries again with another one.
-        """
+    async def pod_starts(self, sandbox: PodSandbox) -> None:
+        """A sandbox has its network and no container yet; it starts, whatever becomes of this."""
 
     async def container_starts(self, sandbox: PodSandbox) -> str | None:
         """A container is about to be created, the first of its sandbox or a later one.
@@ -36,7 +33,7 @@ class NriHandler(Protocol):
         """The runtime has forgotten the sandbox; not always announced as stopped before."""
 
     def undecided(self, sandbox: PodSandbox) -> str | None:
-        """Answer for `pod_starts` or `container_starts`, which raised or took too long."""
+        """Answer for `container_starts`, which raised or took too long."""
 
     def connected(self, runtime: str, version: str) -> None:
         """From now on no pod starts without us; `synchronize` has been called before."""

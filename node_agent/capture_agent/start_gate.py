@@ -66,6 +66,17 @@ class _Claim:
         return f"{self.pod.namespace}/{name}"
 
 
+@dataclass(slots=True)
+class _Sandbox:
+    """A sandbox that the runtime told of."""
+
+    described: PodSandbox
+    is_empty: bool = False
+    """Whether it is known to have had no container yet."""
+    is_ready: bool = False
+    """Whether its containers may be created."""
+
+
 @dataclass(frozen=True, slots=True)
 class StartGate:
     """Decides about starting pods.
@@ -80,14 +91,8 @@ class StartGate:
     never_refused: frozenset[str]
     closed: Callable[[str], None]
     told: Told
-    _sandboxes: dict[str, PodSandbox] = field(default_factory=dict)
-    """The sandboxes that the runtime told of, by the UID of their pod."""
-    _empty: set[str] = field(default_factory=set)
-    """IDs of the sandboxes that have had no container yet."""
-    _ready: set[str] = field(default_factory=set)
-    """IDs of those whose containers may be created."""
-    _asked: set[str] = field(default_factory=set)
-    """IDs of those for which the runtime has asked for one."""
+    _sandboxes: dict[str, _Sandbox] = field(default_factory=dict)
+    """By the UID of their pod."""
 
     async def synchronize(self, sandboxes: tuple[PodSandbox, ...]) -> None:
         """Take over the sandboxes that are there: their containers may run."""
@@ -99,29 +104,27 @@ class StartGate:
             if claim is not None:
                 self.loop.add(claim.pod)
 
-    async def pod_starts(self, described: PodSandbox) -> str | None:
+    async def pod_starts(self, described: PodSandbox) -> None:
         """Capture a pod that has no container yet; if that fails, its containers are refused."""
-        self._take_over(described)
-        self._empty.add(described.id)
+        sandbox = self._take_over(described)
+        sandbox.is_empty, sandbox.is_ready = True, False
         claim = self._claim(described)
-        if claim is None or await self._why_not(claim, is_starting=True) is None:
-            self._ready.add(described.id)
-        return None
+        why_not = None if claim is None else await self._why_not(claim, is_starting=True)
+        sandbox.is_ready = why_not is None
 
     async def container_starts(self, described: PodSandbox) -> str | None:
         """Capture a pod that is not captured yet; a text refuses the container."""
         is_ready = self._is_ready(described)
-        self._take_over(described)
-        self._asked.add(described.id)
-        refusal = None if is_ready else await self._decide(described)
+        sandbox = self._take_over(described)
+        refusal = None if is_ready else await self._decide(sandbox)
         if refusal is None:
-            self._ready.add(described.id)
-            self._begin(described)
+            sandbox.is_ready = True
+            self._begin(sandbox)
         return refusal
 
     async def pod_stopped(self, described: PodSandbox) -> None:
         """Let go of a sandbox that ends."""
-        if self._is_of(described, self._sandboxes.get(described.uid)):
+        if self._told_of(described) is not None:
             self._let_go(described.uid)
 
     async def pod_removed(self, described: PodSandbox) -> None:
@@ -129,14 +132,12 @@ class StartGate:
         await self.pod_stopped(described)
 
     def undecided(self, described: PodSandbox) -> str | None:
-        """Answer for a pod about which no decision was reached in time."""
-        if described.id not in self._asked:
-            return None  # its sandbox starts; its containers will be asked about
+        """Answer for a container about which no decision was reached in time."""
         claim = self._claim(described)
         why = "it could not be captured in time"
         refusal = None if claim is None else self._refusal(claim, why)
         if refusal is None:
-            self._begin(described)
+            self._begin(self._take_over(described))
         return refusal
 
     def connected(self, runtime: str, version: str) -> None:
@@ -151,27 +152,30 @@ class StartGate:
     def program_changed(self, namespace: str, name: str) -> None:
         """Decide anew about pods that nobody has dispatched yet."""
         self.candidates.changed(namespace, name)
-        for described in self._sandboxes.values():
+        for described in (sandbox.described for sandbox in self._sandboxes.values()):
             record = self._known(described)
             if described.namespace == namespace and record is not None and record.is_provisional:
                 claim = self._claim(described)
                 self.loop.reassign(claim.pod if claim else _pod(described, None))
 
-    def _take_over(self, described: PodSandbox) -> None:
-        known = self._sandboxes.get(described.uid)
-        if known is not None and not self._is_of(described, known):
-            self._forget(known.id)
-        if known != described:
-            self._sandboxes[described.uid] = described
-            self.finder.tell(described)
+    def _told_of(self, described: PodSandbox) -> _Sandbox | None:
+        """Give what is known of a sandbox; the pod may have had another one before."""
+        sandbox = self._sandboxes.get(described.uid)
+        is_same = sandbox is not None and sandbox.described.id == described.id
+        return sandbox if is_same else None
 
-    @staticmethod
-    def _is_of(described: PodSandbox, known: PodSandbox | None) -> bool:
-        return known is not None and known.id == described.id
+    def _take_over(self, described: PodSandbox) -> _Sandbox:
+        sandbox = self._told_of(described)
+        if sandbox is None:
+            sandbox = self._sandboxes[described.uid] = _Sandbox(described)
+        elif sandbox.described == described:
+            return sandbox
+        sandbox.described = described
+        self.finder.tell(described)
+        return sandbox
 
     def _let_go(self, pod_uid: str) -> None:
-        sandbox = self._sandboxes.pop(pod_uid)
-        self._forget(sandbox.id)
+        del self._sandboxes[pod_uid]
         self.finder.ended(pod_uid)
         self.closed(pod_uid)
         self.loop.ended(pod_uid)
@@ -180,30 +184,26 @@ class StartGate:
         uid, namespace, name = described.uid, described.namespace, described.name
         return self.loop.known(uid) or self.loop.mirror(uid, namespace, name)
 
-    def _forget(self, sandbox_id: str) -> None:
-        for noted in (self._empty, self._ready, self._asked):
-            noted.discard(sandbox_id)
-
     def _is_ready(self, described: PodSandbox) -> bool:
-        if described.id in self._ready or described.id in self._empty:
-            return described.id in self._ready
+        sandbox = self._told_of(described)
+        if sandbox is None or sandbox.is_empty or sandbox.is_ready:
+            return sandbox is not None and sandbox.is_ready
         # It started while the agent was away, and its containers may run.
         record = self._known(described)
-        is_known = self._is_of(described, self._sandboxes.get(described.uid))
-        return is_known and (record is None or record.captured is not None)
+        return record is None or record.captured is not None
 
-    def _begin(self, described: PodSandbox) -> None:
-        if described.id in self._empty:
-            self._empty.remove(described.id)
-            record = self._known(described)
+    def _begin(self, sandbox: _Sandbox) -> None:
+        if sandbox.is_empty:
+            sandbox.is_empty = False
+            record = self._known(sandbox.described)
             if record is not None:
                 self.loop.started(record.pod.uid)
 
-    async def _decide(self, described: PodSandbox) -> str | None:
-        claim = self._claim(described)
+    async def _decide(self, sandbox: _Sandbox) -> str | None:
+        claim = self._claim(sandbox.described)
         if claim is None:
             return None
-        why_not = await self._why_not(claim, is_starting=described.id in self._empty)
+        why_not = await self._why_not(claim, is_starting=sandbox.is_empty)
         return None if why_not is None else self._refusal(claim, why_not)
 
     async def _why_not(self, claim: _Claim, *, is_starting: bool) -> str | None:

@@ -41,10 +41,9 @@ class Observer:
         """Note what runs."""
         self.runs = sandboxes
 
-    async def pod_starts(self, sandbox: PodSandbox) -> str | None:
-        """Note it. Refusing a sandbox is what containerd before 2.2.6 does not get over."""
+    async def pod_starts(self, sandbox: PodSandbox) -> None:
+        """Note it."""
         self.heard.append(("starts", sandbox))
-        return None
 
     async def container_starts(self, sandbox: PodSandbox) -> str | None:
         """Note it, and refuse the one's."""

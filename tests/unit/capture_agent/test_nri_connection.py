@@ -10,6 +10,7 @@ import pytest
 
 from capture_agent.nri_connection import LONGEST_ABSENCE, STEADY, NriConnection
 from capture_nri import nri_pb2
+from capture_nri.events import Lifecycle
 from capture_nri.pod_sandboxes import PodSandbox, pod_sandbox
 from unit.capture_nri.fake_runtime import Plugin, running_runtime
 from unit.capture_nri.runtime_side import (
@@ -22,6 +23,7 @@ from unit.capture_nri.runtime_side import (
     synchronize,
 )
 
+RUN_POD_SANDBOX, STOP_POD_SANDBOX, REMOVE_POD_SANDBOX, CREATE_CONTAINER = Lifecycle
 POD = containerd_pod()
 SANDBOX = pod_sandbox(POD)
 
@@ -36,6 +38,8 @@ class Handler:
         self.policy: str | None = None
         self.error: Exception | None = None
         self.hangs = False
+        self.gate: asyncio.Event | None = None
+        self.reached = asyncio.Event()
         self.reports: asyncio.Queue[str] = asyncio.Queue()
 
     async def synchronize(self, sandboxes: tuple[PodSandbox, ...]) -> None:
@@ -43,10 +47,9 @@ class Handler:
         self.runs = sandboxes
         await self._hear("synchronize", *sandboxes)
 
-    async def pod_starts(self, sandbox: PodSandbox) -> str | None:
-        """Answer as the test says."""
+    async def pod_starts(self, sandbox: PodSandbox) -> None:
+        """Note it."""
         await self._hear("starts", sandbox)
-        return self.refusal
 
     async def container_starts(self, sandbox: PodSandbox) -> str | None:
         """Answer as the test says."""
@@ -78,6 +81,9 @@ class Handler:
 
     async def _hear(self, what: str, *sandboxes: PodSandbox) -> None:
         self.heard.append(" ".join((what, *(sandbox.name for sandbox in sandboxes))))
+        if self.gate is not None:
+            self.reached.set()
+            await self.gate.wait()
         if self.hangs:
             await asyncio.get_running_loop().create_future()
         if self.error is not None:
@@ -185,21 +191,32 @@ async def test_the_life_of_a_pod_is_told_in_order(tmp_path: Path) -> None:
     async with connected(handler, tmp_path) as plugin:
         handler.heard.clear()
         assert await plugin.starts(POD) is None
-        for moment in (4, 2, 3):
+        for moment in (CREATE_CONTAINER, STOP_POD_SANDBOX, REMOVE_POD_SANDBOX):
             assert await plugin.tells(moment, POD) is None
     assert handler.heard == ["starts web", "container web", "stopped web", "removed web"]
 
 
-@pytest.mark.parametrize(("moment", "name"), [(1, "starts"), (4, "container")])
-async def test_a_refusal_reaches_the_runtime(tmp_path: Path, moment: int, name: str) -> None:
-    """In the handler's words, for sandboxes and containers."""
+async def test_the_refusal_of_a_container_reaches_the_runtime(tmp_path: Path) -> None:
+    """In the handler's words."""
     handler = Handler()
     async with connected(handler, tmp_path) as plugin:
         handler.refusal = "web is not captured yet"
-        assert await plugin.tells(moment, POD) == "web is not captured yet"
+        assert await plugin.tells(CREATE_CONTAINER, POD) == "web is not captured yet"
         handler.refusal = None
-        assert await plugin.tells(moment, POD) is None
-    assert handler.heard[1:] == [f"{name} web"] * 2
+        assert await plugin.tells(CREATE_CONTAINER, POD) is None
+    assert handler.heard[1:] == ["container web"] * 2
+
+
+async def test_a_sandbox_starts_only_after_the_handler_is_done(tmp_path: Path) -> None:
+    """The runtime waits with the answer."""
+    handler = Handler()
+    handler.gate = asyncio.Event()
+    async with connected(handler, tmp_path) as plugin:
+        starting = asyncio.create_task(plugin.starts(POD))
+        await handler.reached.wait()
+        assert not starting.done()
+        handler.gate.set()
+        assert await starting is None
 
 
 @pytest.mark.parametrize("policy", [None, "can't be captured: see the agent's log"])
@@ -208,10 +225,10 @@ async def test_a_handler_that_raises_is_answered_for(tmp_path: Path, policy: str
     handler = Handler()
     async with connected(handler, tmp_path) as plugin:
         handler.error, handler.policy = ValueError("nonsense"), policy
-        assert await plugin.starts(POD) == policy
+        assert await plugin.tells(CREATE_CONTAINER, POD) == policy
         handler.error = None
-        assert await plugin.starts(containerd_pod("db")) is None
-    assert handler.heard[1:] == ["starts web", "undecided web", "starts db"]
+        assert await plugin.tells(CREATE_CONTAINER, containerd_pod("db")) is None
+    assert handler.heard[1:] == ["container web", "undecided web", "container db"]
 
 
 @pytest.mark.parametrize("policy", [None, "can't be captured: see the agent's log"])
@@ -220,9 +237,8 @@ async def test_a_handler_that_hangs_is_answered_for(tmp_path: Path, policy: str 
     handler = Handler()
     async with connected(handler, tmp_path, budget=0.001) as plugin:
         handler.hangs, handler.policy = True, policy
-        assert await plugin.starts(POD) == policy
-        assert await plugin.tells(4, POD) == policy
-    assert handler.heard[-4:] == ["starts web", "undecided web", "container web", "undecided web"]
+        assert await plugin.tells(CREATE_CONTAINER, POD) == policy
+    assert handler.heard[-2:] == ["container web", "undecided web"]
 
 
 async def test_an_impatient_runtime_shortens_the_budget(tmp_path: Path) -> None:
@@ -233,8 +249,8 @@ async def test_an_impatient_runtime_shortens_the_budget(tmp_path: Path) -> None:
         await plugin.hear()
         await plugin.ask(configure(plugin.stream(), request_timeout=2))
         handler.hangs = True
-        assert await plugin.starts(POD) is None
-    assert handler.heard == ["starts web", "undecided web"]
+        assert await plugin.tells(CREATE_CONTAINER, POD) is None
+    assert handler.heard == ["container web", "undecided web"]
 
 
 async def test_without_a_policy_a_pod_starts(tmp_path: Path) -> None:
@@ -242,16 +258,22 @@ async def test_without_a_policy_a_pod_starts(tmp_path: Path) -> None:
     handler = Handler()
     async with connected(handler, tmp_path) as plugin:
         handler.error, handler.policy = ValueError("nonsense"), "bug"
-        assert await plugin.starts(POD) is None
+        assert await plugin.tells(CREATE_CONTAINER, POD) is None
 
 
-@pytest.mark.parametrize("moment", [2, 3])
-async def test_an_end_is_never_refused(tmp_path: Path, moment: int) -> None:
-    """Even if the handler failed to take note, or would not let it start."""
+@pytest.mark.parametrize("moment", [RUN_POD_SANDBOX, STOP_POD_SANDBOX, REMOVE_POD_SANDBOX])
+@pytest.mark.parametrize("hangs", [True, False])
+async def test_what_becomes_of_a_sandbox_is_never_refused(
+    tmp_path: Path, moment: int, *, hangs: bool
+) -> None:
+    """Even if the handler fails or takes too long, and would not let its containers start."""
     handler = Handler()
-    async with connected(handler, tmp_path) as plugin:
-        handler.error, handler.refusal, handler.policy = ValueError("nonsense"), "no", "no"
+    async with connected(handler, tmp_path, budget=0.001 if hangs else 60.0) as plugin:
+        handler.hangs, handler.refusal, handler.policy = hangs, "no", "no"
         assert await plugin.tells(moment, POD) is None
+        handler.error = ValueError("nonsense")
+        assert await plugin.tells(moment, POD) is None
+    assert not any(heard.startswith("undecided") for heard in handler.heard)
 
 
 async def test_a_failed_synchronization_is_accepted(tmp_path: Path) -> None:
