@@ -129,6 +129,7 @@ class Examiner:
         if sandbox is None and record.finding.reason == START_REFUSED:
             return record  # there is no sandbox because we refused it
         if sandbox is None:
+            record = record.without_sandbox()
             return replace(record, finding=_NOT_FOUND if record.pod.pod_ips else _NO_ADDRESS)
         if not sandbox.pod_ips and not (sandbox.addresses_unknown and record.is_starting):
             return replace(record, finding=_NO_ADDRESS)

@@ -172,7 +172,8 @@ class PodLoop:
     async def start(self, pod: DispatchedPod, *, is_starting: bool) -> PodRecord | None:
         """Examine a pod at once, as the dispatch has it, or else as given here.
 
-        `is_starting` says that the runtime waits with the pod's first container.
+        `is_starting` says that the runtime waits with the pod's first container: what was found
+        before was found in another sandbox.
 
         Returns:
             What was found, or None if the pod left meanwhile.
@@ -180,7 +181,9 @@ class PodLoop:
         record = self.known(pod.uid) or PodRecord(pod=pod, is_provisional=True)
         if record.is_provisional:
             record = replace(record, pod=pod)
-        self._records[record.pod.uid] = replace(record, is_starting=is_starting)
+        self._records[record.pod.uid] = record = replace(record, is_starting=is_starting)
+        if is_starting:
+            self._forget_sandbox(record)
         await self._look(record.pod.uid)
         return self._records.get(record.pod.uid)
 
@@ -208,18 +211,20 @@ class PodLoop:
 
     def look_again(self, pod_uid: str) -> None:
         """Examine a pod at once: something in it changed. A static one goes by either UID."""
-        if pod_uid in self._records:
-            self._schedule.put(pod_uid, 0)
-            return
-        for uid, record in self._records.items():
-            if record.pod.static_pod_uid == pod_uid:
-                self._schedule.put(uid, 0)
+        for record in self._of(pod_uid):
+            self._schedule.put(record.pod.uid, 0)
 
     def ended(self, pod_uid: str) -> None:
-        """Forget a pod that nobody dispatched: its sandbox is gone."""
-        record = self._records.get(pod_uid)
-        if record is not None and record.is_provisional:
-            self._drop(pod_uid)
+        """Forget what was found in a pod's sandbox, which is gone; a static one goes by either UID.
+
+        A pod that nobody dispatched is forgotten as a whole.
+        """
+        for record in self._of(pod_uid):
+            if record.is_provisional:
+                self._drop(record.pod.uid)
+            else:
+                self._forget_sandbox(record)
+                self._schedule.put(record.pod.uid, 0)
             self._publish()
 
     def introduce(self, agent: AgentInfo) -> None:
@@ -313,6 +318,17 @@ class PodLoop:
         """Put off a look at a quiet pod until others are due: to wake up costs more than a look."""
         now, tick = self._timing.monotonic(), self._timing.interval / 10
         return math.ceil((now + delay) / tick) * tick - now
+
+    def _of(self, pod_uid: str) -> tuple[PodRecord, ...]:
+        if pod_uid in self._records:
+            return (self._records[pod_uid],)
+        records = self._records.values()
+        return tuple(each for each in records if each.pod.static_pod_uid == pod_uid)
+
+    def _forget_sandbox(self, record: PodRecord) -> None:
+        self._records[record.pod.uid] = record.without_sandbox()
+        if record.pod.uid in self._began:
+            self._left.add(record.pod.uid)  # what is being found is of the one that is gone
 
     def _drop(self, uid: str) -> None:
         self._past_drift = retire(self._past_drift, self._records.pop(uid))

@@ -81,11 +81,15 @@ class PodRecord(msgspec.Struct, frozen=True):
 
     def released(self) -> "PodRecord":
         """Record that nothing of ours is in the pod."""
+        return replace(self.without_sandbox(), finding=PROGRAMMED, program=None, held_by="")
+
+    def without_sandbox(self) -> "PodRecord":
+        """Believe nothing of the sandbox any more: it is gone, and the next one begins empty.
+
+        Its network namespace's inode number may be the next one's.
+        """
         return replace(
             self,
-            finding=PROGRAMMED,
-            program=None,
-            held_by="",
             held_hash="",
             held_in=None,
             held_families=(),

@@ -156,6 +156,20 @@ async def test_a_pod_without_a_sandbox_waits(
     assert after.finding.state is PodState.PROGRAMMED
 
 
+async def test_an_empty_sandbox_with_the_inode_of_one_that_is_gone_is_no_drift(node: Node) -> None:
+    """The kernel gives out the numbers of network namespaces again."""
+    before = await node.examine(record())
+    node.processes = ()
+    node.examiner.finder.forget(POD_UID)
+    gone = await node.examine(before)
+    assert (gone.held_in, gone.captured, gone.held_by) == (None, None, CAPTURE_UID)
+    node.backend.tables.clear()
+    node.processes = (IN_POD,)
+    after = await node.examine(gone)
+    assert (after.finding.state, after.held_in) == (PodState.PROGRAMMED, SANDBOX.netns)
+    assert after.detected == 0
+
+
 async def test_a_static_pod_whose_sandbox_was_replaced_is_looked_for_again(node: Node) -> None:
     """It is remembered under the UID that the kubelet runs it under."""
     gone = Process(pid=1, start_time=1, pod_uid=MANIFEST_HASH, netns=SANDBOX.netns)

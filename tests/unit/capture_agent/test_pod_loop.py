@@ -12,7 +12,9 @@ from capture_agent.records import Finding, PodRecord
 from capture_api.meta import ObjectMeta
 from capture_api.node_captures import (
     AgentInfo,
+    Captured,
     DispatchedPod,
+    NetnsIdentity,
     NodeCapture,
     NodeCaptureSpec,
     NodeCaptureStatus,
@@ -30,6 +32,8 @@ from unit.capture_agent.captures import (
 )
 
 INTERVAL = 5.0
+NETNS = NetnsIdentity(device=4, inode=4026532001)
+IN_TIME = Captured.BEFORE_FIRST_CONTAINER
 HELD = ref()
 OTHER = ref(program_spec(capture_uid=OTHER_CAPTURE_UID), name="other")
 
@@ -103,6 +107,16 @@ class Node:
     def times(self, uid: str) -> list[float]:
         """When a pod was looked at."""
         return [time for name, time in self.looks if name == uid]
+
+
+class SlowNode(Node):
+    """Has found what a look will say when that begins, and takes a second to say it."""
+
+    async def examine(self, record: PodRecord) -> PodRecord:
+        """Look at a pod."""
+        found = await super().examine(record)
+        await asyncio.sleep(1)
+        return found
 
 
 def play(node: Node, script: Callable[[Node], Awaitable[None]]) -> Node:
@@ -518,6 +532,56 @@ def test_a_starting_pod_outlives_dispatches_that_do_not_list_it_yet() -> None:
         await asyncio.sleep(20)
 
     assert play(Node(), script).times("a") == [0, 5]
+
+
+def in_a_sandbox(record: PodRecord) -> PodRecord:
+    """Find a pod captured in time, with drift."""
+    return replace(with_drift(record), held_hash="h", held_in=NETNS, captured=IN_TIME)
+
+
+def test_nothing_is_believed_of_a_sandbox_that_is_gone() -> None:
+    """The next one may have its inode number; what was counted in the pod stays counted."""
+
+    async def script(node: Node) -> None:
+        node.loop.dispatch(node_capture(1, replace(pod("a"), static_pod_uid="hash")))
+        await asyncio.sleep(1)
+        node.look = lambda record: record
+        node.loop.ended("hash")
+        await asyncio.sleep(1)
+        (evidence,) = node.status.pods
+        assert (evidence.netns, evidence.hash, evidence.captured) == (None, "", None)
+        assert (evidence.drift_detected, evidence.capture_uid) == (1, CAPTURE_UID)
+
+    assert play(Node(look=in_a_sandbox), script).times("a") == [0, 1]
+
+
+def test_what_a_look_finds_in_a_sandbox_that_ends_meanwhile_is_not_believed() -> None:
+    """Neither when its end was heard, nor when the next one starts."""
+
+    async def script(node: Node) -> None:
+        node.loop.dispatch(node_capture(1, pod("a"), pod("b")))
+        await asyncio.sleep(0.5)
+        node.look = programmed
+        node.loop.ended("a")
+        await node.loop.start(pod("b"), is_starting=True)
+        await asyncio.sleep(1)
+        assert [each.netns for each in node.status.pods] == [None, None]
+
+    play(SlowNode(look=in_a_sandbox), script)
+
+
+def test_a_sandbox_that_starts_begins_with_nothing() -> None:
+    """Nobody may have told that the one before it ended."""
+
+    async def script(node: Node) -> None:
+        node.loop.dispatch(node_capture(1, pod("a")))
+        await asyncio.sleep(1)
+        node.look = programmed
+        found = await node.loop.start(pod("a"), is_starting=True)
+        assert found is not None
+        assert (found.held_in, found.captured) == (None, None)
+
+    play(Node(look=in_a_sandbox), script)
 
 
 def test_a_starting_pod_has_what_the_dispatch_says() -> None:
