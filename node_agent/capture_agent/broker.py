@@ -71,13 +71,14 @@ def answer(request: Request, host: NetnsIdentity) -> Answer:
 def _answer(request: Request, host: NetnsIdentity) -> Answer:
     match request:
         case RunSteps(sandbox, steps):
-            with entered(sandbox, host) as entry:
-                return Done(tuple(take_all(steps, entry.user_namespace))), []
+            with entered(sandbox, host) as user_namespace:
+                return Done(tuple(take_all(steps, user_namespace))), []
         case OpenSockets(sandbox, kinds):
             if len(kinds) > MAX_DESCRIPTORS:
                 raise ValueError(f"{len(kinds)} sockets are more than {MAX_DESCRIPTORS}")
-            with entered(sandbox, host) as entry:
-                return Opened(entry.user_namespace is not None), open_all(kinds, entry)
+            with entered(sandbox, host) as user_namespace:
+                descriptors, absent = open_all(kinds)
+                return Opened(user_namespace is not None, absent), descriptors
         case ListProcesses():
             return Processes(tuple(pod_processes())), []
         case ReadProcess(pid):

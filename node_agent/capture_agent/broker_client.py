@@ -5,12 +5,13 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
 
 from capture_agent.broker_protocol import (
+    LEGACY_LISTS,
     NETLINK_PROTOCOLS,
     Connect,
     Done,
@@ -38,6 +39,7 @@ from capture_agent.processes import Process
 from capture_agent.sandboxes import Sandbox
 from capture_agent.zygote_client import Zygote, ZygoteLostError
 from capture_api.node_captures import NetnsIdentity
+from capture_nat.families import Family
 
 log = logging.getLogger(__name__)
 
@@ -70,22 +72,21 @@ def result_of(results: Iterable[StepResult], kind: type[R]) -> R:
 class OpenedSockets:
     """What was opened in a sandbox; whoever has it closes it.
 
-    `sockets` are in the order in which they were asked for, without `PROC_NET`, which is no socket:
-    `proc_net` is its descriptor, None if it was not asked for. None of them blocks, or survives an
-    exec. `own_user_namespace`: the network namespace belongs to a user namespace other than the
-    node's, so rules that name users have to be written by a program (`Execute`).
+    `sockets` are in the order in which they were asked for, `legacy_lists` are the descriptors of
+    the lists of legacy tables. None of them blocks, or survives an exec. `own_user_namespace`: the
+    network namespace belongs to a user namespace other than the node's, so rules that name users
+    have to be written by a program (`Execute`).
     """
 
     sockets: tuple[socket.socket, ...]
-    proc_net: int | None
+    legacy_lists: Mapping[Family, int]
     own_user_namespace: bool
 
     def close(self) -> None:
         """Close everything: the namespace is kept alive no longer."""
         for opened in self.sockets:
             opened.close()
-        if self.proc_net is not None:
-            os.close(self.proc_net)
+        _close(self.legacy_lists.values())
 
 
 class Broker:
@@ -130,14 +131,15 @@ class Broker:
         return (await self._expect(Done, RunSteps(sandbox, steps), seconds)).results
 
     async def open(self, sandbox: Sandbox, *kinds: SocketKind) -> OpenedSockets:
-        """Open descriptors in the sandbox's network namespace, `PROC_NET` at most once.
+        """Open descriptors in the sandbox's network namespace, no list twice.
 
         Raises:
             SandboxRefusedError: the namespace is not the sandbox's; nothing is open.
         """
         reply, descriptors = await self._ask(OpenSockets(sandbox, kinds))
-        if isinstance(reply, Opened) and len(descriptors) == len(kinds):
-            return _opened(kinds, descriptors, own_user_namespace=reply.own_user_namespace)
+        if isinstance(reply, Opened) and len(descriptors) + len(reply.absent) == len(kinds):
+            present = [kind for kind in kinds if kind not in reply.absent]
+            return _opened(present, descriptors, own_user_namespace=reply.own_user_namespace)
         _close(descriptors)
         raise await self._unexpected(reply)
 
@@ -208,14 +210,14 @@ class Broker:
 def _opened(
     kinds: Iterable[SocketKind], descriptors: Iterable[int], *, own_user_namespace: bool
 ) -> OpenedSockets:
-    proc_net = None
+    lists: dict[Family, int] = {}
     sockets = []
     for kind, descriptor in zip(kinds, descriptors, strict=True):
-        if kind is SocketKind.PROC_NET:
-            proc_net = descriptor
+        if kind in LEGACY_LISTS:
+            lists[LEGACY_LISTS[kind]] = descriptor
         else:
             sockets.append(_socket(kind, descriptor))
-    return OpenedSockets(tuple(sockets), proc_net, own_user_namespace)
+    return OpenedSockets(tuple(sockets), lists, own_user_namespace)
 
 
 def _socket(kind: SocketKind, descriptor: int) -> socket.socket:

@@ -16,6 +16,7 @@ import msgspec
 from capture_agent.processes import Process
 from capture_agent.sandboxes import Sandbox
 from capture_api.node_captures import NetnsIdentity
+from capture_nat.families import Family
 
 M = TypeVar("M")
 
@@ -98,7 +99,7 @@ StepResult = Executed | NfTables | LegacyTables | Connected
 
 
 class SocketKind(StrEnum):
-    """What can be opened in a sandbox's network namespace."""
+    """What can be opened in a sandbox's network namespace, and stays of it."""
 
     NETFILTER = "Netfilter"
     """NETLINK_NETFILTER: nf_tables and its notifications."""
@@ -108,12 +109,10 @@ class SocketKind(StrEnum):
     """NETLINK_SOCK_DIAG: sockets."""
     CONNTRACK = "Conntrack"
     """NETLINK_NETFILTER once more: connection tracking on a socket of its own."""
-    PROC_NET = "ProcNet"
-    """The directory `/proc/PID/net` of the sandbox's process (O_PATH).
-
-    Unlike a socket it keeps no namespace alive, and shows that of the process at the time of a
-    look: nothing once the process has ended, another one should it have moved itself.
-    """
+    LEGACY_IPV4 = "LegacyIPv4"
+    """The list of legacy IPv4 tables, a file; absent from a kernel without such tables."""
+    LEGACY_IPV6 = "LegacyIPv6"
+    """The same of IPv6."""
 
 
 NETLINK_NETFILTER: Final = 12
@@ -129,6 +128,12 @@ NETLINK_PROTOCOLS: Final = {
     SocketKind.CONNTRACK: NETLINK_NETFILTER,
 }
 """Of the kinds that are sockets."""
+
+LEGACY_LISTS: Final = {
+    SocketKind.LEGACY_IPV4: Family.IPV4,
+    SocketKind.LEGACY_IPV6: Family.IPV6,
+}
+"""The families of the kinds that are lists of legacy tables."""
 
 
 class RunSteps(msgspec.Struct, frozen=True, tag=True):
@@ -193,12 +198,13 @@ class Done(msgspec.Struct, frozen=True, tag=True):
 
 
 class Opened(msgspec.Struct, frozen=True, tag=True):
-    """The descriptors come with this message, in the order of the request.
+    """The descriptors come with this message, in the order of the request, the `absent` left out.
 
     `own_user_namespace`: the network namespace belongs to a user namespace other than the node's.
     """
 
     own_user_namespace: bool
+    absent: tuple[SocketKind, ...] = ()
 
 
 class Processes(msgspec.Struct, frozen=True, tag=True):

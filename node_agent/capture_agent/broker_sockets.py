@@ -8,25 +8,32 @@ import os
 import socket
 from collections.abc import Iterable
 
-from capture_agent.broker_protocol import NETLINK_PROTOCOLS, SocketKind
-from capture_agent.netns_entry import Entry
+from capture_agent.broker_protocol import LEGACY_LISTS, NETLINK_PROTOCOLS, SocketKind
+from capture_agent.legacy_tables import opened_list
 
 
-def open_all(kinds: Iterable[SocketKind], entry: Entry) -> list[int]:
-    """Open a descriptor of each kind in the namespace that was entered; the caller's to close.
+def open_all(kinds: Iterable[SocketKind]) -> tuple[list[int], tuple[SocketKind, ...]]:
+    """Open a descriptor of each kind in the namespace that this thread is in.
+
+    Returns:
+        The descriptors, which are the caller's to close, and the kinds that are absent there.
 
     Raises:
-        RefusedError: the sandbox's process has ended meanwhile.
         OSError: one could not be opened; then none is.
     """
     opened: list[int] = []
+    absent: list[SocketKind] = []
     try:
         for kind in kinds:
-            opened.append(_open(kind, entry))  # noqa: PERF401 - closed when a later one fails
+            descriptor = _open(kind)
+            if descriptor is None:
+                absent.append(kind)
+            else:
+                opened.append(descriptor)
     except BaseException:
         close_all(opened)
         raise
-    return opened
+    return opened, tuple(absent)
 
 
 def close_all(descriptors: Iterable[int]) -> None:
@@ -35,8 +42,8 @@ def close_all(descriptors: Iterable[int]) -> None:
         os.close(descriptor)
 
 
-def _open(kind: SocketKind, entry: Entry) -> int:
-    if kind is SocketKind.PROC_NET:
-        return entry.open_proc_net()
+def _open(kind: SocketKind) -> int | None:
+    if kind in LEGACY_LISTS:
+        return opened_list(LEGACY_LISTS[kind])
     flags = socket.SOCK_RAW | socket.SOCK_NONBLOCK
     return socket.socket(socket.AF_NETLINK, flags, NETLINK_PROTOCOLS[kind]).detach()

@@ -7,7 +7,6 @@ import errno
 import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Final
 
 from capture_agent.broker_netlink import nf_tables
@@ -23,14 +22,13 @@ from capture_agent.broker_protocol import (
     Step,
     StepResult,
 )
-from capture_agent.legacy_tables import legacy_tables
+from capture_agent.legacy_tables import listed_tables, opened_list
 from capture_nat.families import Family
 
 _FAMILIES: Final[Mapping[int, Family]] = {
     socket.AF_INET: Family.IPV4,
     socket.AF_INET6: Family.IPV6,
 }
-_OWN_NET: Final = Path("/proc/thread-self/net")
 
 
 def take_all(steps: Iterable[Step], user_namespace: int | None) -> Iterator[StepResult]:
@@ -61,11 +59,13 @@ def _take(step: DumpNfTables | ListLegacyTables | Connect) -> StepResult:
 
 
 def _legacy_tables(family: int) -> tuple[str, ...]:
-    proc_net = os.open(_OWN_NET, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = opened_list(_FAMILIES[family])
+    if descriptor is None:
+        return ()
     try:
-        return tuple(legacy_tables(proc_net, _FAMILIES[family]))
+        return tuple(listed_tables(descriptor))
     finally:
-        os.close(proc_net)
+        os.close(descriptor)
 
 
 def _connect(step: Connect) -> str:

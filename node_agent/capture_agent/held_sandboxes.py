@@ -16,6 +16,7 @@ from capture_agent.actors import actor
 from capture_agent.broker_client import Broker, OpenedSockets, SandboxRefusedError
 from capture_agent.broker_protocol import Refusal, SocketKind
 from capture_agent.hook_order import HookOrder
+from capture_agent.legacy_tables import LegacyTables
 from capture_agent.nft_channel import NftChannel
 from capture_agent.nft_watch import NftWatch, Overflow
 from capture_agent.sandboxes import Sandbox
@@ -23,7 +24,8 @@ from capture_nft.contents import Contents
 from capture_nft.errors import NftError
 from capture_nft.generations import Change
 
-_KINDS = (SocketKind.NETFILTER, SocketKind.NETFILTER, SocketKind.SOCK_DIAG, SocketKind.PROC_NET)
+_SOCKETS = (SocketKind.NETFILTER, SocketKind.NETFILTER, SocketKind.SOCK_DIAG)
+_KINDS = (*_SOCKETS, SocketKind.LEGACY_IPV4, SocketKind.LEGACY_IPV6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class HeldSandbox:
     channel: NftChannel
     watch: NftWatch
     sock_diag: socket.socket
-    proc_net: int
+    legacy: LegacyTables
     own_user_namespace: bool
     process: int | None
     """A pidfd, None for a sandbox without a process."""
@@ -60,7 +62,7 @@ class HeldSandbox:
         self.channel.close()
         self.watch.close()
         self.sock_diag.close()
-        os.close(self.proc_net)
+        self.legacy.close()
         if self.process is not None:
             os.close(self.process)
 
@@ -99,7 +101,7 @@ class HeldSandboxes:
             BrokerLostError: the broker died or hung.
         """
         held = self.get(sandbox)
-        if held is None:
+        if held is None or held.legacy.are_outdated:
             held = await self._open(sandbox)
             self.drop(sandbox)
             self._held[sandbox.key] = held
@@ -185,14 +187,12 @@ def _pidfd(sandbox: Sandbox) -> int | None:
 
 def _held(sandbox: Sandbox, opened: OpenedSockets, process: int | None) -> HeldSandbox:
     channel, watch, sock_diag = opened.sockets
-    if opened.proc_net is None:
-        raise ValueError("the broker opened no descriptor of /proc/PID/net")
     return HeldSandbox(
         sandbox=sandbox,
         channel=NftChannel(channel),
         watch=NftWatch(watch),
         sock_diag=sock_diag,
-        proc_net=opened.proc_net,
+        legacy=LegacyTables(opened.legacy_lists),
         own_user_namespace=opened.own_user_namespace,
         process=process,
     )

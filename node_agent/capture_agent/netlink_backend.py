@@ -20,7 +20,6 @@ from typing import Final
 
 from capture_agent.held_sandboxes import HeldSandbox, HeldSandboxes, Seen
 from capture_agent.iptables_backend import CONFLICT, MARK, NFT
-from capture_agent.legacy_tables import legacy_tables
 from capture_agent.nat_backends import BackendError, NatBackend, NatView, TableChangedError
 from capture_agent.nft_channel import (
     ChannelError,
@@ -94,8 +93,8 @@ class NetlinkBackend:
         if held is None or held.seen is None:
             return False
         try:
-            return held.channel.generation() == held.seen.generation and not any(
-                "nat" in legacy_tables(held.proc_net, family) for family in Family
+            return held.channel.generation() == held.seen.generation and not (
+                held.legacy.are_outdated or any(map(held.legacy.has_nat, Family))
             )
         except (NftError, OSError):
             return False
@@ -136,7 +135,7 @@ class NetlinkBackend:
         """Read the ruleset, and whether there is a legacy nat table."""
         try:
             seen = self._ruleset(held)
-            has_legacy = "nat" in legacy_tables(held.proc_net, family)
+            has_legacy = held.legacy.has_nat(family)
         except (NftError, OSError) as error:
             raise self._unreadable(held.sandbox, error) from error
         chains = seen.contents[family].table.chains.values()

@@ -20,7 +20,6 @@ import os
 import select
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from capture_agent.broker_netlink import addresses
@@ -44,39 +43,12 @@ class RefusedError(Exception):
         self.refusal = refusal
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A namespace that was entered.
-
-    `user_namespace` is the descriptor of the user namespace that owns it, None if that is ours.
-    `process` has the pidfd that pins the sandbox's process, None without a process.
-    """
-
-    sandbox: Sandbox
-    process: int | None
-    user_namespace: int | None
-
-    def open_proc_net(self) -> int:
-        """Open `/proc/PID/net` of the sandbox's process; the caller's descriptor.
-
-        Raises:
-            RefusedError: it has ended, or there is none.
-        """
-        if self.process is None:
-            raise RefusedError(
-                Refusal.STEP_FAILED, f"{self.sandbox.path} has no process, so no /proc/PID/net"
-            )
-        flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-        directory = os.open(f"{PROC}/{self.sandbox.pid}/net", flags)
-        if _has_ended(self.process):
-            os.close(directory)
-            raise _gone(self.sandbox)
-        return directory
-
-
 @contextlib.contextmanager
-def entered(sandbox: Sandbox, host: NetnsIdentity) -> Iterator[Entry]:
+def entered(sandbox: Sandbox, host: NetnsIdentity) -> Iterator[int | None]:
     """Run the body in the sandbox's network namespace, never in `host`, the node's own.
+
+    Yields:
+        The descriptor of the user namespace that owns it, None if that is ours.
 
     Raises:
         RefusedError: the sandbox is not what it is claimed to be; the body did not run.
@@ -84,31 +56,31 @@ def entered(sandbox: Sandbox, host: NetnsIdentity) -> Iterator[Entry]:
     verified = _verified_path if sandbox.path is not None else _verified_process
     with (
         open(_OWN_NETNS, "rb", buffering=0) as home,  # noqa: PTH123 - no pathlib at every entry
-        verified(sandbox, host) as (netns, process),
+        verified(sandbox, host) as netns,
         _foreign_owner(netns) as user_namespace,
     ):
         setns(netns, CLONE_NEWNET)
         try:
             _check_addresses(sandbox)
-            yield Entry(sandbox, process, user_namespace)
+            yield user_namespace
         finally:
             _return(home.fileno())
 
 
 @contextlib.contextmanager
-def _verified_process(sandbox: Sandbox, host: NetnsIdentity) -> Iterator[tuple[int, int | None]]:
+def _verified_process(sandbox: Sandbox, host: NetnsIdentity) -> Iterator[int]:
     with _pinned(sandbox) as pidfd, _netns_of(sandbox, pidfd) as netns:
         _verify(sandbox, host, netns.fileno(), pidfd)
-        yield netns.fileno(), pidfd
+        yield netns.fileno()
 
 
 @contextlib.contextmanager
-def _verified_path(sandbox: Sandbox, host: NetnsIdentity) -> Iterator[tuple[int, int | None]]:
+def _verified_path(sandbox: Sandbox, host: NetnsIdentity) -> Iterator[int]:
     with opened_netns(sandbox.path or "", sandbox.netns) as netns:
         if netns is None:
             raise RefusedError(Refusal.SANDBOX_GONE, f"{sandbox.path!a} is no network namespace")
         _check_identity(f"{sandbox.path!a}", sandbox, host, netns_identity(os.fstat(netns)))
-        yield netns, None
+        yield netns
 
 
 @contextlib.contextmanager

@@ -149,11 +149,11 @@ class NftChannel:
             datagram = self._answer()
             whole = whole and not is_interrupted(datagram)
             part, ended = split_end(datagram)
-            if whole:
-                parts.append(part)
             size += len(part)
             if size > self._max_dump:
                 raise self._too_large()
+            if whole:
+                parts.append(part)
         return parts, whole
 
     def _send(self, request: bytes) -> None:

@@ -12,6 +12,7 @@ _RESULT: Final = struct.Struct("=i")
 _RESULTS: Final = frozenset({MessageType.ERROR, MessageType.DONE})
 _DONE_SIZE: Final = MESSAGE_HEADER + _RESULT.size
 _DONE: Final = struct.pack("=IH", _DONE_SIZE, MessageType.DONE)
+_SUCCESS: Final = bytes(_RESULT.size)
 
 
 def split_end(datagram: bytes) -> tuple[bytes, bool]:
@@ -24,12 +25,15 @@ def split_end(datagram: bytes) -> tuple[bytes, bool]:
         MalformedDumpError: a message is cut off.
         KernelRefusalError: the kernel reports an error in place of content.
     """
+    if not _looks_ended(datagram):
+        if _starts_with_content(datagram):
+            return datagram, False
+    elif len(datagram) == _DONE_SIZE and datagram.endswith(_SUCCESS):
+        return b"", True
     for start, kind, length, _ in _headers(datagram):
         if kind in _RESULTS:
             _check(datagram, start, length)
             return datagram[:start], True
-        if not _looks_ended(datagram):
-            break
     return datagram, False
 
 
@@ -71,6 +75,13 @@ def _headers(dump: bytes) -> Iterator[tuple[int, int, int, int]]:
             raise MalformedDumpError(f"a message of {length} bytes where {size - start} are left")
         yield start, kind, length, flags
         start += (length + 3) & ~3
+
+
+def _starts_with_content(datagram: bytes) -> bool:
+    if len(datagram) < NF_HEADER:
+        return False
+    length, kind, _ = _HEADER.unpack_from(datagram)
+    return NF_HEADER <= length <= len(datagram) and kind not in _RESULTS
 
 
 def _looks_ended(datagram: bytes) -> bool:

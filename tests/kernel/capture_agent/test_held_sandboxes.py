@@ -20,6 +20,7 @@ from capture_agent.broker_protocol import NETLINK_PROTOCOLS, Refusal, SocketKind
 from capture_agent.held_sandboxes import HeldSandboxes
 from capture_agent.iptables_backend import IptablesBackend
 from capture_agent.journal import Journal
+from capture_agent.legacy_tables import opened_list
 from capture_agent.netlink_backend import NETLINK, NetlinkBackend
 from capture_agent.processes import netns_identity
 from capture_agent.reconciling import Reconciler
@@ -158,16 +159,15 @@ class Namespaces:
 
     async def open(self, sandbox: Sandbox, *kinds: SocketKind) -> OpenedSockets:
         """Open sockets, all in one new namespace."""
-        sockets = _in_new_namespace(kinds)
-        self.kept[sandbox.key] = sockets
-        proc_net = os.open("/proc/self/net", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        return OpenedSockets(sockets, proc_net, own_user_namespace=False)
+        opened = _in_new_namespace(kinds)
+        self.kept[sandbox.key] = opened.sockets
+        return opened
 
 
-def _in_new_namespace(kinds: tuple[SocketKind, ...]) -> tuple[socket.socket, ...]:
-    def enter_and_open() -> tuple[socket.socket, ...]:
+def _in_new_namespace(kinds: tuple[SocketKind, ...]) -> OpenedSockets:
+    def enter_and_open() -> OpenedSockets:
         assert _libc.unshare(_CLONE_NEWNET) == 0, ctypes.get_errno()
-        return tuple(
+        sockets = tuple(
             socket.socket(
                 socket.AF_NETLINK,
                 socket.SOCK_RAW | socket.SOCK_NONBLOCK,
@@ -176,6 +176,9 @@ def _in_new_namespace(kinds: tuple[SocketKind, ...]) -> tuple[socket.socket, ...
             for kind in kinds
             if kind in NETLINK_PROTOCOLS
         )
+        lists = {family: opened_list(family) for family in Family}
+        there = {family: each for family, each in lists.items() if each is not None}
+        return OpenedSockets(sockets, there, own_user_namespace=False)
 
     with ThreadPoolExecutor(1) as thread:  # it ends, and is in no namespace any more
         return thread.submit(enter_and_open).result()

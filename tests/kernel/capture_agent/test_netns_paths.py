@@ -12,8 +12,16 @@ from msgspec.structs import replace
 
 from capture_agent.broker_client import Broker, SandboxRefusedError
 from capture_agent.broker_protocol import Execute, Refusal, SocketKind
+from capture_agent.held_sandboxes import HeldSandboxes
+from capture_agent.iptables_backend import IptablesBackend
+from capture_agent.journal import Journal
+from capture_agent.netlink_backend import NETLINK, NetlinkBackend
+from capture_agent.reconciling import Reconciler
+from capture_agent.records import PROGRAMMED
 from capture_agent.sandboxes import Sandbox
+from capture_agent.zygote_client import Zygote
 from kernel.pods import ADDRESS
+from unit.capture_agent.captures import capture, record
 
 WRITE = Execute(("nft", "add table ip nat; add chain ip nat WRITTEN"), must_succeed=True)
 
@@ -61,6 +69,26 @@ async def test_the_namespace_under_a_path_is_entered(broker: Broker, name: str) 
     await broker.run(sandbox, WRITE)
     (await broker.open(sandbox, SocketKind.NETFILTER)).close()
     assert "WRITTEN" in rules(name)
+
+
+async def test_a_sandbox_without_a_process_is_captured(
+    broker: Broker, zygote: Zygote, name: str, tmp_path: Path
+) -> None:
+    """Over held sockets, as any other."""
+    sandbox = await claim(broker, name)
+    async with Broker(zygote) as runner:
+        held = HeldSandboxes(broker, ignored, ignored)
+        backend = NetlinkBackend(held, IptablesBackend(runner))
+        reconciler = Reconciler(backend, Journal(tmp_path / "j", "b"), lambda: 0.0, lambda: "now")
+        after = await reconciler.capture(record(), capture(), sandbox)
+        assert (after.finding, after.backend) == (PROGRAMMED, NETLINK)
+        assert backend.is_unchanged(sandbox)
+        held.close_all()
+    assert "ISTIO_OUTPUT" in rules(name)
+
+
+def ignored(_: str) -> None:
+    """Hear of a pod, and do nothing."""
 
 
 async def refused(broker: Broker, sandbox: Sandbox) -> Refusal:

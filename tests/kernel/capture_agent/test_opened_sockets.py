@@ -1,20 +1,28 @@
 """Sockets that the broker opened in a pod's network namespace, used from outside of it."""
 
 import contextlib
-import errno
 import fcntl
 import os
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import pytest
 from msgspec.structs import replace
 
 from capture_agent.broker_client import Broker, SandboxRefusedError
-from capture_agent.broker_protocol import Refusal, SocketKind
+from capture_agent.broker_protocol import (
+    LEGACY_LISTS,
+    NETLINK_PROTOCOLS,
+    Refusal,
+    SocketKind,
+)
+from capture_agent.broker_sockets import close_all, open_all
+from capture_agent.legacy_tables import LISTS, LegacyTables
 from capture_agent.processes import netns_of
 from capture_agent.zygote_client import Zygote
+from capture_nat.families import Family
 from kernel.capture_agent.cables import cable_to_be_gone
 from kernel.pods import MOVING, Pod, started_pod
 
@@ -72,7 +80,7 @@ async def test_every_kind_of_socket_is_bound_to_the_pods_namespace(
     broker: Broker, pod: Pod
 ) -> None:
     """And can be used: links are listed, and `lo` is one."""
-    kinds = tuple(kind for kind in SocketKind if kind is not SocketKind.PROC_NET)
+    kinds = tuple(NETLINK_PROTOCOLS)
     sandbox = pod.sandbox()
     opened = await broker.open(sandbox, *kinds)
     with contextlib.closing(opened):
@@ -82,32 +90,43 @@ async def test_every_kind_of_socket_is_bound_to_the_pods_namespace(
         route = opened.sockets[kinds.index(SocketKind.ROUTE)]
         assert b"lo\0" in dump(route, _GET_LINKS, bytes(16))
     assert opened.own_user_namespace is False
-    assert opened.proc_net is None
+    assert opened.legacy_lists == {}
 
 
 async def test_what_is_opened_survives_no_exec_and_does_not_block(broker: Broker, pod: Pod) -> None:
     """A program that the agent runs has none of it, and no pod can make the agent wait."""
     opened = await broker.open(pod.sandbox(), *SocketKind)
     with contextlib.closing(opened):
-        assert opened.proc_net is not None
-        for descriptor in (*(item.fileno() for item in opened.sockets), opened.proc_net):
+        sockets = (item.fileno() for item in opened.sockets)
+        for descriptor in (*sockets, *opened.legacy_lists.values()):
             assert not os.get_inheritable(descriptor)
         with pytest.raises(BlockingIOError):
             opened.sockets[0].recv(1)
 
 
-async def test_the_pods_proc_net_is_readable_without_entering(broker: Broker, pod: Pod) -> None:
-    """As long as its process lives; it keeps nothing alive."""
-    opened = await broker.open(pod.sandbox(), SocketKind.PROC_NET)
+async def test_the_pods_legacy_tables_are_listed_without_entering(
+    broker: Broker, pod: Pod, other_pod: Pod
+) -> None:
+    """From the list that was opened before there was a table."""
+    opened = await broker.open(pod.sandbox(), *LEGACY_LISTS)
     with contextlib.closing(opened):
-        assert opened.proc_net is not None
-        table = os.open("if_inet6", os.O_RDONLY, dir_fd=opened.proc_net)
-        assert b"fd000009000000000000000000000007" in os.read(table, 4096)
-        os.close(table)
-        pod.kill()
-        with pytest.raises(OSError, match="No such") as raised:
-            os.open("if_inet6", os.O_RDONLY, dir_fd=opened.proc_net)
-        assert raised.value.errno in {errno.ENOENT, errno.ESRCH}
+        legacy = LegacyTables(opened.legacy_lists)
+        assert not legacy.are_outdated
+        other_pod.run("iptables-legacy", "-t", "nat", "-L")
+        assert not legacy.has_nat(Family.IPV4)
+        pod.run("iptables-legacy", "-t", "nat", "-L")
+        assert legacy.has_nat(Family.IPV4)
+        assert not legacy.has_nat(Family.IPV6)
+
+
+def test_a_kernel_without_legacy_tables_has_no_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is no failure: the sockets are opened all the same."""
+    for family in Family:
+        monkeypatch.setitem(cast("dict[Family, str]", LISTS), family, "not_in_this_kernel")
+    descriptors, absent = open_all(SocketKind)
+    close_all(descriptors)
+    assert set(absent) == set(LEGACY_LISTS)
+    assert len(descriptors) == len(NETLINK_PROTOCOLS)
 
 
 async def test_nothing_leaks_over_ten_thousand_cycles(
@@ -165,7 +184,7 @@ async def test_nothing_is_opened_in_a_sandbox_that_is_no_longer_the_claimed_one(
         sandbox = pod.sandbox()
         happens(pod)
         with pytest.raises(SandboxRefusedError) as raised:
-            await broker.open(sandbox, SocketKind.NETFILTER, SocketKind.PROC_NET)
+            await broker.open(sandbox, SocketKind.NETFILTER, SocketKind.LEGACY_IPV4)
     assert raised.value.refusal is refusal
 
 
