@@ -134,6 +134,8 @@ class AgentInfo(WireStruct, frozen=True, omit_defaults=False):
 
     version: str = ""
     ready: bool = False
+    boot_id: str = ""
+    """Which boot of the node this was: a network namespace's identity means nothing in another."""
     backends: tuple[str, ...] = ()
     nri: NriConnection | None = None
     """None where the agent does not ask for the connection."""

@@ -16,7 +16,7 @@ _VALUE_TYPES: dict[type, Any] = {
 }
 
 
-_INITIALISMS = {"uid": "UID", "ips": "IPs"}
+_INITIALISMS = {"id": "ID", "uid": "UID", "ips": "IPs"}
 
 
 def wire_name(field: str) -> str:

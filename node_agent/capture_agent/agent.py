@@ -69,7 +69,7 @@ class Agent:
         client: KubeClient,
     ) -> None:
         self._options = options
-        boot_id = BOOT_ID.read_text().strip()
+        self._boot_id = boot_id = BOOT_ID.read_text().strip()
         self._journal = journal = Journal(options.state_dir / "journal.json", boot_id)
         self._file = CheckpointFile(options.state_dir / "dispatch.json", boot_id)
         kept = self._file.read()
@@ -109,7 +109,7 @@ class Agent:
             examiner.examine,
             self._publish,
             Timing(time.monotonic, partial(random.uniform, 0.8, 1.2), options.poll_interval),
-            _agent_info(self._nri),
+            self._agent_info(),
             kept,
         )
         self._gate = StartGate(
@@ -224,7 +224,16 @@ class Agent:
             before, connected=connected, runtime=runtime, version=version, now=now
         )
         if self._nri != before:
-            self._loop.introduce(_agent_info(self._nri))
+            self._loop.introduce(self._agent_info())
+
+    def _agent_info(self) -> AgentInfo:
+        return AgentInfo(
+            version=version("traffic-capture"),
+            ready=True,
+            boot_id=self._boot_id,
+            backends=(NETLINK, "iptables"),
+            nri=self._nri,
+        )
 
     def _why_unhealthy(self) -> str | None:
         look = self._loop.longest_look
@@ -252,9 +261,3 @@ def _timestamp() -> str:
 
 def _unconnected() -> node_captures.NriConnection:
     return node_captures.NriConnection(connected=False, since=_timestamp())
-
-
-def _agent_info(nri: node_captures.NriConnection | None = None) -> AgentInfo:
-    return AgentInfo(
-        version=version("traffic-capture"), ready=True, backends=(NETLINK, "iptables"), nri=nri
-    )

@@ -39,9 +39,15 @@ def checkpoint_of(
     return Checkpoint(records=records, past_drift=past_drift, programs=found)
 
 
-def reported_in(status: NodeCaptureStatus) -> Checkpoint:
-    """Read from a status what an earlier agent knew."""
-    return Checkpoint(records=tuple(map(record_of, status.pods)), past_drift=status.past_drift)
+def reported_in(status: NodeCaptureStatus, boot_id: str) -> Checkpoint:
+    """Read from a status what an earlier agent knew; of sandboxes only in the same boot.
+
+    After a boot, a pod's new sandbox is likely to have the inode number of the one before.
+    """
+    records = tuple(map(record_of, status.pods))
+    if status.agent.boot_id != boot_id:
+        records = tuple(record.without_sandbox() for record in records)
+    return Checkpoint(records=records, past_drift=status.past_drift)
 
 
 def later(kept: Checkpoint, reported: Checkpoint) -> Checkpoint:

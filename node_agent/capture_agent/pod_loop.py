@@ -95,7 +95,9 @@ class PodLoop:
         if (uid, generation) == (self._node_capture_uid, self._generation):
             return
         if self._kept is not None:
-            self._begin_with(later(self._kept, reported_in(node_capture.status)))
+            self._begin_with(
+                later(self._kept, reported_in(node_capture.status, self._agent.boot_id))
+            )
         # Generations of another NodeCapture of this name can't be compared with this one's.
         before = self._generation if uid == self._node_capture_uid else 0
         self._node_capture_uid, self._generation = uid, generation

@@ -178,6 +178,7 @@ def test_a_nodes_dispatch_and_evidence_are_stored_as_they_were_written(
         agent=AgentInfo(
             version="0.1.0",
             ready=True,
+            boot_id="7d6bd5d2-5f1a-4f1c-9a0b-9e5c2f6f7a10",
             backends=("iptables",),
             nri=NriConnection(connected=False, runtime="containerd", version="2.2.1", since=NOW),
         ),

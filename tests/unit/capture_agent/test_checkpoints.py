@@ -1,15 +1,16 @@
 """What outlives the agent comes back as it was, and of two accounts the later one counts."""
 
 import msgspec
+import pytest
 from msgspec.structs import replace
 
 from capture_agent.checkpoints import Checkpoint, checkpoint_of, later, reported_in
 from capture_agent.records import PodRecord
 from capture_api.capture_programs import CaptureProgram
 from capture_api.meta import ObjectMeta
-from capture_api.node_captures import NodeCaptureStatus, PastDrift
+from capture_api.node_captures import AgentInfo, NodeCaptureStatus, PastDrift
 from capture_api.wire import encode
-from unit.capture_agent.captures import CAPTURE_UID, program_spec, record
+from unit.capture_agent.captures import CAPTURE_UID, SANDBOX, program_spec, record
 
 PROGRAM = CaptureProgram(
     metadata=ObjectMeta(name="web", uid="p", namespace="demo"),
@@ -44,7 +45,7 @@ def test_the_account_that_counted_more_is_the_later_one() -> None:
     """What was kept says more, so it counts when both are of the same age."""
     kept = Checkpoint(records=(drifted(2),))
     older, same, newer = (
-        reported_in(NodeCaptureStatus(pods=(drifted(count).evidence(),))) for count in (1, 2, 3)
+        reported_in(NodeCaptureStatus(pods=(drifted(count).evidence(),)), "") for count in (1, 2, 3)
     )
     assert later(kept, older) is kept
     assert later(kept, same) is kept
@@ -55,5 +56,17 @@ def test_the_drift_of_a_pod_that_is_gone_is_not_counted_twice() -> None:
     """One account has it with the pod, the other in the past: never both."""
     past = (PastDrift(capture_uid=CAPTURE_UID, detected=2),)
     kept = Checkpoint(past_drift=past)
-    reported = reported_in(NodeCaptureStatus(pods=(drifted(2).evidence(),)))
+    reported = reported_in(NodeCaptureStatus(pods=(drifted(2).evidence(),)), "")
     assert later(kept, reported) == Checkpoint(past_drift=past)
+
+
+@pytest.mark.parametrize(("boot_id", "believed"), [("this", True), ("that", False), ("", False)])
+def test_of_sandboxes_only_what_was_reported_in_this_boot_is_believed(
+    boot_id: str, *, believed: bool
+) -> None:
+    """After another one, the new sandbox of the same pod may have the same inode number."""
+    in_sandbox = replace(drifted(2), held_hash="h", held_in=SANDBOX.netns)
+    status = NodeCaptureStatus(agent=AgentInfo(boot_id=boot_id), pods=(in_sandbox.evidence(),))
+    (found,) = reported_in(status, "this").records
+    assert (found.held_hash, found.held_in == SANDBOX.netns) == ("h" * believed, believed)
+    assert (found.held_by, found.detected) == (CAPTURE_UID, 2)
