@@ -1,32 +1,49 @@
 """Who changed a pod's rules, as far as the kernel tells. Evidence, no proof.
 
 nf_tables says which process committed a change: its PID and the name that it had given itself. The
-process may have ended by the time that it is looked up; its container is told if it has not.
+process may have ended by the time that it is looked up; its container is told if it has not. That
+comes before the repair of what it did, so it is quick.
 """
 
-import re
+import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from capture_agent.processes import PROC
 from capture_nat.rule_text import readable
 
-_CONTAINER: Final = re.compile(r"([0-9a-f]{12})[0-9a-f]{52}(?:\.scope)?\s*\Z")
+_ID: Final = 64
+_SHOWN: Final = 12
+"""Digits of a container's ID, and those that `crictl ps` shows."""
+_DIGITS: Final = b"0123456789abcdef"
+_LONGEST: Final = 1 << 14
 
 
-def cgroup_of(pid: int, proc: Path = PROC) -> str:
-    """Read a process's cgroups; "" if it is gone."""
+def cgroup_of(pid: int) -> bytes:
+    """Read a process's cgroups; empty if it is gone."""
     try:
-        # Unbuffered and without pathlib: it is read before the repair of what the process did.
-        with open(f"{proc}/{pid}/cgroup", "rb", buffering=0) as file:  # noqa: PTH123
-            return (file.read() or b"").decode("ascii", "replace")
+        descriptor = os.open(f"{PROC}/{pid}/cgroup", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return ""
+        return b""
+    try:
+        return os.read(descriptor, _LONGEST)
+    except ProcessLookupError:
+        return b""
+    finally:
+        os.close(descriptor)
 
 
-def actor(pid: int, comm: str, cgroup: Callable[[int], str] = cgroup_of) -> str:
+def actor(pid: int, comm: str, cgroup: Callable[[int], bytes] = cgroup_of) -> str:
     """Name a process for the status, e.g. `iptables (pid 4242, container 0123456789ab)`."""
-    container = _CONTAINER.search(cgroup(pid))
-    where = f", container {container[1]}" if container else ""
+    container = _container(cgroup(pid))
+    where = f", container {container[:_SHOWN]}" if container else ""
     return readable(f"{comm} (pid {pid}{where})")
+
+
+def _container(cgroup: bytes) -> str:
+    """Find the ID with which a path ends; each controller may have a path of its own."""
+    for line in cgroup.split(b"\n"):
+        name = line.removesuffix(b".scope")[-_ID:]
+        if len(name) == _ID and not name.strip(_DIGITS):
+            return name.decode("ascii")
+    return ""
