@@ -1,12 +1,19 @@
 """Throw-away network namespaces for tests against the real kernel; they need root."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+
+from kernel.iptables_releases import RELEASES, IptablesRelease
+from local_cluster.errors import LocalClusterError
+
+MACHINE = "the machine's"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +79,26 @@ def shared_netns() -> Iterator[NetworkNamespace]:
     """One network namespace for a module: property tests clear what they use themselves."""
     with network_namespace() as namespace:
         yield namespace
+
+
+@pytest.fixture(
+    scope="session",
+    params=[MACHINE, *RELEASES],
+    ids=lambda release: release if release == MACHINE else release.version,
+)
+def iptables_folder(request: pytest.FixtureRequest) -> Path:
+    """Say where `iptables-nft` is: the machine's own, and that of each later release in turn."""
+    if request.param == MACHINE:
+        found = shutil.which("iptables-nft")
+        assert found
+        return Path(found).parent
+    return _fetched(request.param, request.config)
+
+
+def _fetched(release: IptablesRelease, config: pytest.Config) -> Path:
+    captured = config.pluginmanager.getplugin("capturemanager")
+    try:
+        with captured.global_and_fixture_disabled():  # a download says that it is one
+            return release.folder()
+    except LocalClusterError as error:
+        pytest.fail(str(error), pytrace=False)

@@ -1,6 +1,7 @@
 """The kernel holds the same rules, whether we write them or `iptables-nft-restore` does."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -50,6 +51,37 @@ def test_any_program_is_what_iptables_writes(
             commit(channel, *program(family, ruleset))
         assert Pattern.of(reference.dump_rules()).matches(channel.dump_rules())
     assert ours.nat("-S") == theirs.nat("-S")
+
+
+@pytest.mark.parametrize("family", Family)
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(captured_program=programs())
+def test_any_program_that_a_release_of_iptables_writes_reads_as_it_is_rendered(
+    shared_netns: NetworkNamespace,
+    iptables_folder: Path,
+    family: Family,
+    captured_program: Program,
+) -> None:
+    """Whichever of the kernel's expressions it chooses for that."""
+    ruleset = compile_program(captured_program, family)
+    restore = iptables_folder / Iptables(shared_netns, "nft", family).tool("-restore")
+    shared_netns.run(*FLUSH)
+    shared_netns.run(str(restore), stdin=_restore_input(ruleset))
+    with channel_in(shared_netns) as channel:
+        read = nat_table_of(
+            decode(channel.dump_chains() + channel.dump_rules()), family, RuleTexts()
+        )
+    assert not read.unknown
+    assert {chain.name: chain.rules for chain in ruleset.chains} == {
+        name: chain.rules for name, chain in read.table.chains.items() if chain.policy is None
+    }
+    assert [rule for jump in ruleset.jumps for rule in read.table.rules(jump.base)] == [
+        jump.rule for jump in ruleset.jumps
+    ]
 
 
 def _restore_input(ruleset: Ruleset) -> str:
