@@ -1,34 +1,29 @@
-"""The reconcile loop of a node: examines each dispatched pod when it is due.
+"""The reconcile loop of a node: keeps a record of each of its pods, and has it examined.
 
 Goals:
 
-* A pod is due at once when its dispatch or its program changes, soon when something it needs is
-  awaited, at once when somebody changed its rules and the kernel said so, and after a jittered
-  interval otherwise: not every change makes a noise.
-* One look at a pod at a time: no two passes can ever meet in one namespace. A few pods are looked
-  at side by side, so that one whose tools hang keeps nobody waiting.
-* A pod whose looks take long (its table is huge, its tools hang) waits the longer in between: it
-  may have a tenth of the loop's time, the rest is for the others.
+* A pod is looked at at once when its dispatch or its program changes, or when somebody changed its
+  rules and the kernel said so; soon when something it needs is awaited; and now and then otherwise:
+  not every change makes a noise. (`looks` is the clockwork.)
 * A pod that starts is looked at at once, dispatched or not (`start`). Until it is dispatched, or
   its sandbox is gone, it is kept up like any other.
 * What was dispatched last holds until something else is dispatched: a NodeCapture that is deleted,
   or an API server that is gone, takes nothing away from a running pod.
 * An agent begins where the one before it ended. Without anything dispatched it may `go_on`, which
   never takes rules out of a pod: what was kept may be older than what is in force.
+* What a look finds is about what was there when it began: not about a pod that has left since, or
+  about a sandbox that is gone.
 """
 
-import asyncio
-import math
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from capture_agent.checkpoints import Checkpoint, later, reported_in
 from capture_agent.drift_accounting import failed
+from capture_agent.looks import Looks, Next, Timing
 from capture_agent.records import PodRecord
 from capture_agent.reporting import handed_over, retire, status_of
-from capture_agent.schedule import Schedule
 from capture_api.node_captures import (
     START_REFUSED,
     AgentInfo,
@@ -38,25 +33,6 @@ from capture_api.node_captures import (
     PastDrift,
     PodState,
 )
-
-SOON = 0.25
-"""Seconds until a pod for which something is awaited is due again; doubles up to the interval."""
-
-SIDE_BY_SIDE = 4
-"""Pods that are looked at side by side."""
-
-_PAUSE = 9
-"""A pod is not looked at again for so many times as long as the look at it took."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """How the loop measures time: seconds, and a random factor around 1."""
-
-    monotonic: Callable[[], float]
-    jitter: Callable[[], float]
-    interval: float
-    """Seconds between looks at a quiet pod."""
 
 
 class PodLoop:
@@ -76,18 +52,15 @@ class PodLoop:
     ) -> None:
         self._examine = examine
         self._publish_status = publish
-        self._timing = timing
         self._agent = agent
-        self._schedule = Schedule(timing.monotonic)
+        self._looks = Looks(self._look, timing)
         self._records: dict[str, PodRecord] = {}
-        self._delays: dict[str, float] = {}
+        self._counts: set[str] = set()
+        """UIDs of the pods that are what they were when the last look at them began."""
         self._past_drift: tuple[PastDrift, ...] = ()
         self._kept: Checkpoint | None = kept or Checkpoint()
         self._node_capture_uid = ""
         self._generation = 0
-        self._turns: dict[str, asyncio.Lock] = {}
-        self._began: dict[str, float] = {}
-        self._left: set[str] = set()
 
     def dispatch(self, node_capture: NodeCapture) -> None:
         """Take over what the operator dispatched to this node; a change of status is nothing."""
@@ -116,7 +89,7 @@ class PodLoop:
         self._begin_with(self._kept)
         for uid, record in self._records.items():
             if record.pod.program is not None:
-                self._schedule.put(uid, 0)
+                self._looks.at_once(uid)
         self._publish()
 
     def program_changed(self, namespace: str, name: str) -> None:
@@ -124,7 +97,7 @@ class PodLoop:
         for uid, record in self._records.items():
             ref = record.pod.program
             if ref is not None and (record.pod.namespace, ref.name) == (namespace, name):
-                self._schedule.put(uid, 0)
+                self._looks.at_once(uid)
 
     @property
     def records(self) -> Iterable[PodRecord]:
@@ -139,17 +112,11 @@ class PodLoop:
     @property
     def longest_look(self) -> float:
         """For how many seconds the longest look that is going on has lasted; 0 for none."""
-        now = self._timing.monotonic()
-        return max((now - began for began in self._began.values()), default=0.0)
+        return self._looks.longest
 
     async def run(self) -> None:
         """Examine pods when they are due, for ever."""
-        free = asyncio.Semaphore(SIDE_BY_SIDE)
-        async with asyncio.TaskGroup() as looks:
-            while True:
-                await free.acquire()
-                look = looks.create_task(self._look(await self._schedule.take()))
-                look.add_done_callback(lambda _: free.release())
+        await self._looks.run()
 
     def known(self, pod_uid: str) -> PodRecord | None:
         """Tell what is known of a pod."""
@@ -186,7 +153,7 @@ class PodLoop:
         self._records[record.pod.uid] = record = replace(record, is_starting=is_starting)
         if is_starting:
             self._forget_sandbox(record)
-        await self._look(record.pod.uid)
+        await self._looks.now(record.pod.uid)
         return self._records.get(record.pod.uid)
 
     def started(self, pod_uid: str) -> None:
@@ -194,14 +161,14 @@ class PodLoop:
         record = self.known(pod_uid)
         if record is not None and record.is_starting:
             self._records[record.pod.uid] = replace(record, is_starting=False)
-            self._schedule.put(record.pod.uid, SOON)
+            self._looks.soon(record.pod.uid)
 
     def reassign(self, pod: DispatchedPod) -> None:
         """Decide otherwise about a pod that nobody has dispatched yet."""
         record = self._records.get(pod.uid)
         if record is not None and record.is_provisional and record.pod != pod:
             self._records[pod.uid] = replace(record, pod=pod)
-            self._schedule.put(pod.uid, 0)
+            self._looks.at_once(pod.uid)
 
     def refused(self, pod_uid: str, message: str) -> None:
         """Record that a pod was not let start; it is tried again by the kubelet."""
@@ -214,7 +181,7 @@ class PodLoop:
     def look_again(self, pod_uid: str) -> None:
         """Examine a pod at once: something in it changed. A static one goes by either UID."""
         for record in self._of(pod_uid):
-            self._schedule.put(record.pod.uid, 0)
+            self._looks.at_once(record.pod.uid)
 
     def ended(self, pod_uid: str) -> None:
         """Forget what was found in a pod's sandbox, which is gone; a static one goes by either UID.
@@ -226,7 +193,7 @@ class PodLoop:
                 self._drop(record.pod.uid)
             else:
                 self._forget_sandbox(record)
-                self._schedule.put(record.pod.uid, 0)
+                self._looks.at_once(record.pod.uid)
             self._publish()
 
     def introduce(self, agent: AgentInfo) -> None:
@@ -234,19 +201,15 @@ class PodLoop:
         self._agent = agent
         self._publish()
 
-    async def _look(self, uid: str) -> None:
-        turn = self._turns.setdefault(uid, asyncio.Lock())
-        async with turn:
-            if uid not in self._records:
-                self._turns.pop(uid, None)
-                return
-            self._left.discard(uid)
-            began = self._began[uid] = self._timing.monotonic()
-            try:
-                examined = await self._examine(self._records[uid])
-            finally:
-                del self._began[uid]
-            self._put_back(examined, took=self._timing.monotonic() - began)
+    async def _look(self, uid: str) -> Next:
+        if uid not in self._records:
+            return Next.NEVER
+        self._counts.add(uid)
+        examined = await self._examine(self._records[uid])
+        if uid not in self._counts:
+            return Next.NEVER  # or else when whoever put it back in has asked for
+        self._put_back(examined)
+        return _next(self._records[uid])
 
     def _begin_with(self, known: Checkpoint) -> None:
         """Begin where the agent that ran here before left off; it looked, this one has not."""
@@ -268,23 +231,18 @@ class PodLoop:
             return
         examined = min(before, record.examined_generation)
         self._records[pod.uid] = replace(record, pod=pod, examined_generation=examined)
-        self._delays.pop(pod.uid, None)
-        self._schedule.put(pod.uid, 0)
+        self._looks.anew(pod.uid)
 
     def _started_as(self, pod: DispatchedPod) -> PodRecord | None:
         """Find a static pod that was started before its mirror told which one it is."""
         record = self._records.get(pod.static_pod_uid or "")
         if record is None or not _is_called(record, pod.namespace, pod.name):
             return None  # or it only says that it were this one's mirror
-        del self._records[record.pod.uid]
-        self._schedule.drop(record.pod.uid)
+        self._remove(record.pod.uid)
         return record
 
-    def _put_back(self, examined: PodRecord, took: float) -> None:
-        current = self._records.get(examined.pod.uid)
-        if current is None or current.pod.uid in self._left:
-            # It left the dispatch meanwhile; its rules stay, as for every pod that is not listed.
-            return
+    def _put_back(self, examined: PodRecord) -> None:
+        current = self._records[examined.pod.uid]
         if current.held_by and current.held_by != examined.held_by:
             self._past_drift = retire(self._past_drift, current)
             examined = handed_over(current, examined)
@@ -299,27 +257,8 @@ class PodLoop:
             examined_generation=generation,
         )
         self._records[record.pod.uid] = record
-        self._reschedule(record, took)
         if record != current:
             self._publish()
-
-    def _reschedule(self, record: PodRecord, took: float) -> None:
-        uid, interval = record.pod.uid, self._timing.interval
-        if record.pod.host_network or record.is_released:
-            return
-        if record.finding.state in {PodState.PENDING, PodState.FAILED}:
-            delay = min(interval, 2 * self._delays.get(uid, SOON / 2))
-            self._delays[uid] = delay
-            delay *= self._timing.jitter()
-        else:
-            delay = self._with_others(interval * self._timing.jitter())
-            self._delays.pop(uid, None)
-        self._schedule.put(uid, max(delay, _PAUSE * took))
-
-    def _with_others(self, delay: float) -> float:
-        """Put off a look at a quiet pod until others are due: to wake up costs more than a look."""
-        now, tick = self._timing.monotonic(), self._timing.interval / 10
-        return math.ceil((now + delay) / tick) * tick - now
 
     def _of(self, pod_uid: str) -> tuple[PodRecord, ...]:
         if pod_uid in self._records:
@@ -329,17 +268,15 @@ class PodLoop:
 
     def _forget_sandbox(self, record: PodRecord) -> None:
         self._records[record.pod.uid] = record.without_sandbox()
-        if record.pod.uid in self._began:
-            self._left.add(record.pod.uid)  # what is being found is of the one that is gone
+        self._counts.discard(record.pod.uid)
 
     def _drop(self, uid: str) -> None:
-        self._past_drift = retire(self._past_drift, self._records.pop(uid))
-        self._schedule.drop(uid)
-        self._delays.pop(uid, None)
-        if uid in self._began:
-            self._left.add(uid)
-        else:
-            self._turns.pop(uid, None)
+        self._past_drift = retire(self._past_drift, self._remove(uid))
+
+    def _remove(self, uid: str) -> PodRecord:
+        self._looks.forget(uid)
+        self._counts.discard(uid)
+        return self._records.pop(uid)
 
     def _publish(self) -> None:
         self._publish_status(
@@ -349,3 +286,10 @@ class PodLoop:
 
 def _is_called(record: PodRecord, namespace: str, name: str) -> bool:
     return (record.pod.namespace, record.pod.name) == (namespace, name)
+
+
+def _next(record: PodRecord) -> Next:
+    if record.pod.host_network or record.is_released:
+        return Next.NEVER
+    is_awaited = record.finding.state in {PodState.PENDING, PodState.FAILED}
+    return Next.AWAITED if is_awaited else Next.QUIET

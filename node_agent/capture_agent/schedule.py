@@ -5,34 +5,29 @@ from collections.abc import Callable
 
 
 class Schedule:
-    """Names with due times (seconds of `monotonic`); the one that is due first comes first."""
+    """Tells `due` each name once its time has come, by the event loop's clock.
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
-        self._due: dict[str, float] = {}
-        self._changed = asyncio.Event()
+    That loop keeps its timers in a heap and sweeps out what was cancelled: to put and to drop costs
+    the same however many names there are.
+    """
 
-    def put(self, name: str, delay: float) -> None:
-        """Make a name due in `delay` seconds, or sooner if that was asked for already."""
-        due = self._monotonic() + delay
-        self._due[name] = min(due, self._due.get(name, due))
-        self._changed.set()
+    def __init__(self, due: Callable[[str], None]) -> None:
+        self._due = due
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def put(self, name: str, when: float) -> None:
+        """Make a name due at this time, or earlier if that was asked for already."""
+        timer = self._timers.get(name)
+        if timer is None or when < timer.when():
+            self.drop(name)
+            self._timers[name] = asyncio.get_running_loop().call_at(when, self._ring, name)
 
     def drop(self, name: str) -> None:
         """Make a name never due."""
-        self._due.pop(name, None)
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()
 
-    async def take(self) -> str:
-        """Wait for the next name that is due, and take it out."""
-        while True:
-            self._changed.clear()
-            name = min(self._due, key=self._due.__getitem__, default=None)
-            delay = None if name is None else self._due[name] - self._monotonic()
-            if name is not None and delay is not None and delay <= 0:
-                del self._due[name]
-                return name
-            try:
-                async with asyncio.timeout(delay):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue
+    def _ring(self, name: str) -> None:
+        del self._timers[name]
+        self._due(name)

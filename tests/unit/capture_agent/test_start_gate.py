@@ -8,7 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from capture_agent.candidates import Candidates
-from capture_agent.pod_loop import PodLoop, Timing
+from capture_agent.looks import Timing
+from capture_agent.pod_loop import PodLoop
 from capture_agent.records import Finding, PodRecord
 from capture_agent.start_gate import StartGate
 from capture_api.capture_programs import CaptureProgram, CaptureProgramSpec
