@@ -11,9 +11,9 @@ from pathlib import Path
 
 import programs
 from capture_agent.netlink_backend import NetlinkBackend
-from capture_nat.families import Family
 from figures import AtLeastTimes, Figure
 from in_process import netlink_backend
+from kernel.capture_agent.single_tables import viewed, write
 from kernel.pods import Pod
 from stand_in_node import started_pods
 from timing import Took, median, run, spread, stopwatch, took
@@ -64,17 +64,17 @@ async def _measured(lines: int, peer: subprocess.Popen[str] | None) -> list[Figu
 
 async def _write(backend: NetlinkBackend, pod: Pod, lines: int) -> Took:
     sandbox, plan = pod.sandbox(), programs.plan(lines)
-    view = await backend.observe(sandbox, Family.IPV4)
+    view = await viewed(backend, sandbox)
     with stopwatch() as watch:
-        await backend.apply(sandbox, Family.IPV4, view, plan)
+        await write(backend, sandbox, view, plan)
     return watch.took
 
 
 async def _open_and_write(backend: NetlinkBackend, pod: Pod, lines: int) -> Took:
     sandbox, plan = pod.sandbox(), programs.plan(lines)
     with stopwatch() as watch:
-        view = await backend.observe(sandbox, Family.IPV4)
-        await backend.apply(sandbox, Family.IPV4, view, plan)
+        view = await viewed(backend, sandbox)
+        await write(backend, sandbox, view, plan)
     return watch.took
 
 

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import programs
 from capture_agent.nft_channel import NftChannel
-from capture_nat.families import Family
 from capture_nft.dump_cache import DumpCache
 from figures import AtLeastTimes, Figure
 from in_process import netlink_backend
+from kernel.capture_agent.single_tables import viewed, write
 from kernel.pods import Pod, started_pod
 from timing import Took, median, run, spread, took
 
@@ -23,9 +23,9 @@ async def measure() -> list[Figure]:
     with started_pod() as pod:
         async with netlink_backend() as (backend, held):
             sandbox = pod.sandbox()
-            view = await backend.observe(sandbox, Family.IPV4)
-            await backend.apply(sandbox, Family.IPV4, view, programs.plan())
-            await backend.observe(sandbox, Family.IPV4)
+            view = await viewed(backend, sandbox)
+            await write(backend, sandbox, view, programs.plan())
+            await viewed(backend, sandbox)
             channel = (await held.hold(sandbox)).channel
             return [
                 _figure(

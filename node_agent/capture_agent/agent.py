@@ -26,7 +26,8 @@ from capture_agent.kept_flows import FlowKeeper
 from capture_agent.kube_client import KubeClient
 from capture_agent.listening import Listener
 from capture_agent.looks import Timing
-from capture_agent.netlink_backend import NETLINK, NetlinkBackend
+from capture_agent.netlink_backend import NetlinkBackend
+from capture_agent.netlink_views import NETLINK
 from capture_agent.nri_connection import NriConnection
 from capture_agent.own_node_capture import decode_node_capture, node_captures_path
 from capture_agent.pod_loop import PodLoop

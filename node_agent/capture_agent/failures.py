@@ -5,26 +5,14 @@ from typing import Final
 from capture_agent.broker_client import BrokerLostError, SandboxRefusedError
 from capture_agent.broker_protocol import Refusal
 from capture_agent.drift_accounting import failed
-from capture_agent.nat_backends import BackendError
+from capture_agent.nat_backends import TABLE_FAILURES, BackendError, TableFailure
 from capture_agent.records import Finding
 from capture_api.node_captures import PodState
 from capture_nat.enforceable import UnenforceableProgramError
 from capture_nat.planning import ChainConflictError
 
-Failure = (
-    ChainConflictError
-    | UnenforceableProgramError
-    | BackendError
-    | SandboxRefusedError
-    | BrokerLostError
-)
-FAILURES: Final = (
-    ChainConflictError,
-    UnenforceableProgramError,
-    BackendError,
-    SandboxRefusedError,
-    BrokerLostError,
-)
+Failure = ChainConflictError | UnenforceableProgramError | TableFailure
+FAILURES: Final = (ChainConflictError, UnenforceableProgramError, *TABLE_FAILURES)
 """The same for `except`."""
 
 

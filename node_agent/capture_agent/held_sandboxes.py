@@ -20,6 +20,7 @@ from capture_agent.legacy_tables import LegacyTables
 from capture_agent.nft_channel import NftChannel
 from capture_agent.nft_watch import NftWatch, Overflow
 from capture_agent.sandboxes import Sandbox
+from capture_nat.families import Family
 from capture_nft.contents import Contents
 from capture_nft.errors import NftError
 from capture_nft.generations import Change
@@ -53,8 +54,8 @@ class HeldSandbox:
     """Who changed the rules last, ourselves aside."""
     seen: Seen | None = None
     """The last look."""
-    refusal: str = ""
-    """Why the kernel would not take a transaction of ours."""
+    refusals: dict[Family, str] = field(default_factory=dict)
+    """Why the kernel would not take a transaction of ours for a family."""
     hook_order: HookOrder = field(default_factory=HookOrder)
 
     def close(self) -> None:

@@ -9,7 +9,8 @@ Writing. First the chains that are missing are created with our mark on them: em
 by nobody, they change nothing for packets. Should somebody else have created one of them since we
 looked, nothing is done: it would not be ours to fill. Then one `iptables-restore --noflush` fills
 and links them: one transaction, so no packet passes between two states. Killed in between, the next
-pass finds marked chains and goes on.
+pass finds marked chains and goes on. Each family has tools of its own: they are written one after
+the other.
 
 Which variant. The kernel runs nf_tables and legacy rules both, and of two nat hooks the one that
 was registered last wins. A pod whose rules or chains are in the legacy table alone (an init
@@ -18,6 +19,7 @@ container with legacy tools wrote them) is served there; a pod with rules in bot
 """
 
 import socket
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -30,7 +32,8 @@ from capture_agent.broker_protocol import (
     ListLegacyTables,
     NfTables,
 )
-from capture_agent.nat_backends import BackendError, NatView
+from capture_agent.by_family import failures_in, one_by_one
+from capture_agent.nat_backends import BackendError, NatChange, NatView, TableFailure
 from capture_agent.python_iptables_backend import LegacyTools
 from capture_agent.sandboxes import Sandbox
 from capture_api.names import GROUP
@@ -67,8 +70,13 @@ class IptablesBackend:
     broker: Broker
     legacy: LegacyTools = field(default_factory=LegacyTools)
 
-    async def observe(self, sandbox: Sandbox, family: Family) -> NatView:
-        """Read the table of the variant that serves this pod."""
+    async def observe(
+        self, sandbox: Sandbox, families: Iterable[Family]
+    ) -> Mapping[Family, NatView | TableFailure]:
+        """Read tables, each of the variant that serves it."""
+        return await one_by_one(families, lambda family: self._observe(sandbox, family))
+
+    async def _observe(self, sandbox: Sandbox, family: Family) -> NatView:
         results = await self.broker.run(
             sandbox,
             DumpNfTables(),
@@ -91,9 +99,16 @@ class IptablesBackend:
         results = await self.broker.run(sandbox, Execute(self.legacy.save(family)))
         return _parse(result_of(results, Executed), self.legacy.variant)
 
-    async def apply(self, sandbox: Sandbox, family: Family, view: NatView, plan: Plan) -> None:
-        """Write a plan with the tools of the variant that its view came from."""
-        steps = self._write_steps(family, view.variant, plan)
+    async def apply(
+        self, sandbox: Sandbox, changes: Mapping[Family, NatChange]
+    ) -> Mapping[Family, TableFailure]:
+        """Write plans, each with the tools of the variant that its view came from."""
+        return failures_in(
+            await one_by_one(changes, lambda family: self._apply(sandbox, family, changes[family]))
+        )
+
+    async def _apply(self, sandbox: Sandbox, family: Family, change: NatChange) -> None:
+        steps = self._write_steps(family, change.view.variant, change.plan)
         for step, result in zip(steps, await self.broker.run(sandbox, *steps), strict=False):
             _check(step, result_of((result,), Executed))
 

@@ -1,8 +1,14 @@
-"""How the nat table of a pod is read and written: the seam that every backend fills."""
+"""How the nat tables of a pod are read and written: the seam that every backend fills.
 
+A sandbox has a table for each IP family. They are looked at together, and written together where
+the backend can; but what fails in one keeps nothing from the other, so failures are told by family.
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
+from capture_agent.broker_client import BrokerLostError, SandboxRefusedError
 from capture_agent.sandboxes import Sandbox
 from capture_nat.families import Family
 from capture_nat.planning import Plan
@@ -30,6 +36,14 @@ class NatView:
     """Who changed the namespace's nf_tables last, as far as that was seen."""
 
 
+@dataclass(frozen=True, slots=True)
+class NatChange:
+    """A plan for a table, and the view that it was made from."""
+
+    view: NatView
+    plan: Plan
+
+
 class BackendError(Exception):
     """The table could not be read or written; `reason` is a CamelCase word for the status."""
 
@@ -45,21 +59,33 @@ class TableChangedError(BackendError):
         super().__init__("TableChanged", "the table keeps changing while it is written")
 
 
+TableFailure = BackendError | SandboxRefusedError | BrokerLostError
+TABLE_FAILURES: Final = (BackendError, SandboxRefusedError, BrokerLostError)
+"""The same for `except`."""
+
+
 class NatBackend(Protocol):
     """Reads and writes the nat tables of one sandbox's network namespace.
 
-    The asynchronous methods raise `BackendError`, and what
-    `capture_agent.broker_client.Broker.run` raises.
+    The asynchronous methods raise a `TableFailure` that concerns all tables of the sandbox.
     """
 
-    async def observe(self, sandbox: Sandbox, family: Family) -> NatView:
-        """Read the whole table of a family; nothing is written and no kernel module is loaded."""
+    async def observe(
+        self, sandbox: Sandbox, families: Iterable[Family]
+    ) -> Mapping[Family, NatView | TableFailure]:
+        """Read the whole tables of some families, or say why one can't be read.
 
-    async def apply(self, sandbox: Sandbox, family: Family, view: NatView, plan: Plan) -> None:
-        """Write a plan made from a view: the rules in one transaction, new chains with our mark.
+        Nothing is written and no kernel module is loaded.
+        """
 
-        Raises:
-            TableChangedError: the table is not the one that was viewed any more.
+    async def apply(
+        self, sandbox: Sandbox, changes: Mapping[Family, NatChange]
+    ) -> Mapping[Family, TableFailure]:
+        """Write plans, at best in one transaction, at worst in one a family; new chains are marked.
+
+        Returns:
+            The families that were not written, and why: `TableChangedError` for a table that is
+            not the one that was viewed any more.
         """
 
     def is_unchanged(self, sandbox: Sandbox) -> bool:

@@ -1,14 +1,25 @@
-"""One nat table of one pod: looked at, held against what it is to hold, and written.
+"""The nat tables of one pod: looked at, held against what they are to hold, and written.
 
-A sandbox has a table for each IP family, and each is a matter of its own: a transaction never spans
-two, and what fails in one keeps nothing from the other.
+A sandbox has a table for each IP family. They are looked at together and written together, so that
+a pod of two families is captured in both at one instant; but each is a matter of its own, and what
+fails in one keeps nothing from the other.
 """
 
 import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from capture_agent.failures import FAILURES, Failure
 from capture_agent.journal import Journal
-from capture_agent.nat_backends import BackendError, NatBackend, NatView, TableChangedError
+from capture_agent.nat_backends import (
+    TABLE_FAILURES,
+    BackendError,
+    NatBackend,
+    NatChange,
+    NatView,
+    TableChangedError,
+    TableFailure,
+)
 from capture_agent.ownership import owned_chains
 from capture_agent.sandboxes import Sandbox
 from capture_nat.drift import Difference, find_drift
@@ -20,6 +31,17 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 """Times that a table is looked at and written before whoever else writes to it has won for now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a table is to hold: a rule set, or None for nothing of ours.
+
+    `was_complete` says that it was read back holding just that before.
+    """
+
+    ruleset: Ruleset | None = None
+    was_complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,75 +68,117 @@ class Assessment:
     """Whether it was otherwise before: what is different was changed by somebody."""
 
 
-@dataclass(frozen=True, slots=True)
-class PodTable:
-    """The nat table of one family in one sandbox.
+Assessed = Mapping[Family, Assessment | Failure]
+"""What is so in each table, or why that can't be said or done."""
 
-    `ruleset` is what it is to hold, None for nothing of ours; `was_complete` says that it was read
-    back holding just that before. The methods raise what the backend raises, and `BackendError` if
-    the journal can't be written.
-    """
+
+@dataclass(frozen=True, slots=True)
+class PodTables:
+    """The nat tables of one sandbox, and what each is to hold."""
 
     sandbox: Sandbox
-    family: Family
     backend: NatBackend
     journal: Journal
-    ruleset: Ruleset | None = None
-    was_complete: bool = False
+    wanted: Mapping[Family, Wanted]
 
-    async def assess(self) -> Assessment:
-        """Read the table and hold it against what it is to hold.
+    async def assess(self, families: Iterable[Family] | None = None) -> Assessed:
+        """Read tables, by default all, and hold them against what they are to hold.
 
-        Raises:
-            ChainConflictError: a chain with a name of ours is not ours and not as planned.
-            BackendError: rules of ours would not decide about the packets that they are for.
+        What may fail: a `ChainConflictError`, if a chain with a name of ours is not ours and not as
+        planned; a `BackendError`, if rules of ours would not decide about the packets that they are
+        for, or the journal can't be written; and what the backend says.
         """
-        look = await self._look()
-        if look.view.conflict and self.ruleset is not None:
-            raise BackendError("BackendConflict", look.view.conflict)
-        differences = find_drift(self.ruleset, look.view.table) if self.ruleset else ()
-        return Assessment(
-            look=look,
-            differences=differences,
-            plan=plan_changes(self.ruleset, look.view.table, look.owned),
-            is_drift=bool(differences) and self.was_complete,
-        )
+        chosen = tuple(self.wanted if families is None else families)
+        try:
+            views = await self.backend.observe(self.sandbox, chosen)
+        except TABLE_FAILURES as failure:
+            return dict.fromkeys(chosen, failure)
+        return {family: self._assessed(family, views[family]) for family in chosen}
 
-    async def write(self, assessment: Assessment) -> Assessment:
-        """Write the plan of an assessment, and assess again.
+    async def write(self, assessed: Mapping[Family, Assessment]) -> Assessed:
+        """Write what was planned, together where the backend can, and assess again.
 
         A table that changes in between is looked at anew, and the plan for it is another one.
         """
+        done: dict[Family, Assessment | Failure] = dict(assessed)
+        left = planned(assessed)
         for _ in range(ATTEMPTS):
-            if assessment.plan.is_empty:
-                return assessment
-            try:
-                await self._apply(assessment)
-            except TableChangedError:
-                assessment = await self.assess()
-            else:
-                return await self.assess()
-        raise TableChangedError
+            if not left:
+                return done
+            failures = await self._apply(left)
+            changed = [each for each in left if isinstance(failures.get(each), TableChangedError)]
+            again = [each for each in left if each in changed or each not in failures]
+            done.update({**failures, **await self.assess(again)})
+            left = planned({family: done[family] for family in changed})
+        return {**done, **{family: TableChangedError() for family in left}}
 
-    async def _apply(self, assessment: Assessment) -> None:
-        look, plan = assessment.look, assessment.plan
+    async def _apply(self, assessed: Mapping[Family, Assessment]) -> Mapping[Family, Failure]:
+        """Write plans, and say which were not written and why."""
+        recorded = {family: self._claimed(family, found) for family, found in assessed.items()}
+        unrecorded = {family: failure for family, failure in recorded.items() if failure}
+        changes = {
+            family: NatChange(found.look.view, found.plan)
+            for family, found in assessed.items()
+            if family not in unrecorded
+        }
+        try:
+            return {**unrecorded, **await self.backend.apply(self.sandbox, changes)}
+        except TABLE_FAILURES as failure:
+            return {**unrecorded, **dict.fromkeys(changes, failure)}
+
+    def _claimed(self, family: Family, found: Assessment) -> BackendError | None:
+        """Put on record what a plan makes ours; say so if that can't be done.
+
+        Killed after the write, the next pass must know the chains for ours.
+        """
+        plan = found.plan
+        try:
+            self._record(family, found.look.owned.union(plan.create, plan.adopted))
+        except BackendError as failure:
+            return failure
         if plan.adopted:
             names = ", ".join(plan.adopted)
             log.info("%s: already as planned, now ours: %s", self.sandbox.key, names)
-        # On record first: killed after the write, the next pass must know the chains for ours.
-        self._record(look.owned.union(plan.create, plan.adopted))
-        await self.backend.apply(self.sandbox, self.family, look.view, plan)
+        return None
 
-    async def _look(self) -> Look:
-        view = await self.backend.observe(self.sandbox, self.family)
-        recorded = self.journal.chains(self.sandbox.key, self.family) & view.table.chains.keys()
-        self._record(recorded)
+    def _assessed(self, family: Family, view: NatView | TableFailure) -> Assessment | Failure:
+        if isinstance(view, TABLE_FAILURES):
+            return view
+        try:
+            return self._assessment(self.wanted[family], self._look(family, view))
+        except FAILURES as failure:
+            return failure
+
+    def _assessment(self, wanted: Wanted, look: Look) -> Assessment:
+        ruleset, table = wanted.ruleset, look.view.table
+        if look.view.conflict and ruleset is not None:
+            raise BackendError("BackendConflict", look.view.conflict)
+        differences = find_drift(ruleset, table) if ruleset else ()
+        return Assessment(
+            look=look,
+            differences=differences,
+            plan=plan_changes(ruleset, table, look.owned),
+            is_drift=bool(differences) and wanted.was_complete,
+        )
+
+    def _look(self, family: Family, view: NatView) -> Look:
+        recorded = self.journal.chains(self.sandbox.key, family) & view.table.chains.keys()
+        self._record(family, recorded)
         return Look(view, owned_chains(view, recorded))
 
-    def _record(self, chains: frozenset[str]) -> None:
+    def _record(self, family: Family, chains: frozenset[str]) -> None:
         try:
-            self.journal.record(self.sandbox.key, self.family, chains)
+            self.journal.record(self.sandbox.key, family, chains)
         except OSError as error:
             raise BackendError(
                 "JournalUnwritable", f"the agent's state directory can't be written: {error}"
             ) from error
+
+
+def planned(assessed: Assessed) -> dict[Family, Assessment]:
+    """Choose the tables that there is something to write to."""
+    return {
+        family: found
+        for family, found in assessed.items()
+        if isinstance(found, Assessment) and not found.plan.is_empty
+    }

@@ -12,10 +12,10 @@ Goals:
 * A chain that is gone is ours no more: the next one of its name may be anybody's.
 
 The decisions are `capture_nat`'s (what differs, what to write) and `Capture.writes` (how far to
-go); this module puts them in order around the effects, for each of the pod's tables.
+go); this module puts them in order around the effects, for all tables of the pod at once.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from dataclasses import replace as changed
 from functools import lru_cache
@@ -31,13 +31,13 @@ from capture_agent.drift_accounting import (
     failed,
     with_drift_counted,
 )
-from capture_agent.failures import FAILURES, Failure, finding_of
+from capture_agent.failures import Failure, finding_of
 from capture_agent.families import captured_families, pod_families
 from capture_agent.journal import Journal
 from capture_agent.kept_flows import Keep
 from capture_agent.nat_backends import NatBackend
 from capture_agent.outcomes import Outcome, concluded
-from capture_agent.pod_tables import Assessment, PodTable
+from capture_agent.pod_tables import Assessed, Assessment, PodTables, Wanted, planned
 from capture_agent.records import PROGRAMMED, Drift, Finding, PodRecord
 from capture_agent.sandboxes import Sandbox
 from capture_api.captures import EstablishedConnections
@@ -82,11 +82,16 @@ class Reconciler:
         except UnenforceableProgramError as failure:
             return replace(record, finding=finding_of(failure))
         tables = self._tables(record, desired, sandbox, rulesets)
-        assessed = [(table, await _assessed(table)) for table in tables]
+        assessed = await tables.assess()
         record = self._with_drift(record, assessed)
         obstacles = _Obstacles(record, desired, self.monotonic())
-        not_kept = await self._kept(record, desired, sandbox, written=_written(assessed, obstacles))
-        outcomes = [await _outcome(table, found, obstacles) for table, found in assessed]
+        writable = _writable(assessed, obstacles)
+        not_kept = await self._kept(record, desired, sandbox, written=bool(writable))
+        after = await tables.write(writable)
+        outcomes = [
+            _outcome(Outcome(family, is_captured=family in rulesets), found, obstacles, after)
+            for family, found in assessed.items()
+        ]
         if any(outcome.is_drift and outcome.was_written for outcome in outcomes):
             record = replace(record, backoff=record.backoff.after_repair(self.monotonic()))
         record = concluded(record, desired, sandbox, outcomes)
@@ -114,15 +119,14 @@ class Reconciler:
         Returns:
             A record that holds nothing, once the tables were read back and nothing of ours is left.
         """
+        families = pod_families(sandbox.pod_ips) | self.journal.families(sandbox.key)
+        tables = self._pod_tables(sandbox, {each: Wanted() for each in families})
+        assessed = await tables.assess()
+        after = {**assessed, **await tables.write(planned(assessed))}
         left: set[str] = set()
-        for family in pod_families(sandbox.pod_ips) | self.journal.families(sandbox.key):
-            table = PodTable(sandbox, family, self.backend, self.journal)
-            try:
-                found = await table.assess()
-                if not found.plan.is_empty:
-                    found = await table.write(found)
-            except FAILURES as failure:
-                return replace(record, finding=finding_of(failure))
+        for found in after.values():
+            if not isinstance(found, Assessment):
+                return replace(record, finding=finding_of(found))
             left |= found.look.left
         return replace(record, finding=_still_referenced(left)) if left else record.released()
 
@@ -132,30 +136,25 @@ class Reconciler:
         desired: Capture,
         sandbox: Sandbox,
         rulesets: Mapping[Family, Ruleset],
-    ) -> list[PodTable]:
-        """List the tables to look at: the captured ones, and those that may have leftovers."""
+    ) -> PodTables:
+        """Choose the tables to look at: the captured ones, and those that may have leftovers."""
         families = rulesets.keys() | self.journal.families(sandbox.key)
         if not record.holds(desired.spec, sandbox):
             families |= pod_families(sandbox.pod_ips)
-        return [
-            PodTable(
-                sandbox,
-                family,
-                self.backend,
-                self.journal,
-                ruleset=rulesets.get(family),
-                was_complete=record.holds(desired.spec, sandbox, family),
-            )
-            for family in Family
-            if family in families
-        ]
+        wanted = {
+            each: Wanted(rulesets.get(each), record.holds(desired.spec, sandbox, each))
+            for each in families
+        }
+        return self._pod_tables(sandbox, wanted)
 
-    def _with_drift(
-        self, record: PodRecord, assessed: Iterable[tuple[PodTable, Assessment | Failure]]
-    ) -> PodRecord:
+    def _pod_tables(self, sandbox: Sandbox, wanted: Mapping[Family, Wanted]) -> PodTables:
+        ordered = {family: wanted[family] for family in Family if family in wanted}
+        return PodTables(sandbox, self.backend, self.journal, ordered)
+
+    def _with_drift(self, record: PodRecord, assessed: Assessed) -> PodRecord:
         drift = tuple(
-            Drift(table.family, difference, found.look.view.changed_by)
-            for table, found in assessed
+            Drift(family, difference, found.look.view.changed_by)
+            for family, found in assessed.items()
             if isinstance(found, Assessment) and found.is_drift
             for difference in found.differences
         )
@@ -186,29 +185,19 @@ class _Obstacles:
         return Obstacle(f"it keeps being changed: next repair in {wait:.1f} s", CONTENDED)
 
 
-def _written(
-    assessed: Iterable[tuple[PodTable, Assessment | Failure]], obstacles: _Obstacles
-) -> bool:
-    """Whether anything is about to be written."""
-    return any(
-        isinstance(found, Assessment) and not found.plan.is_empty and obstacles.to(found) is None
-        for _, found in assessed
-    )
+def _writable(assessed: Assessed, obstacles: _Obstacles) -> dict[Family, Assessment]:
+    """Choose the tables that are to be written now."""
+    return {
+        family: found for family, found in planned(assessed).items() if obstacles.to(found) is None
+    }
 
 
-async def _assessed(table: PodTable) -> Assessment | Failure:
-    try:
-        return await table.assess()
-    except FAILURES as failure:
-        return failure
-
-
-async def _outcome(table: PodTable, found: Assessment | Failure, obstacles: _Obstacles) -> Outcome:
-    unread = Outcome(table.family, is_captured=table.ruleset is not None)
+def _outcome(
+    unread: Outcome, found: Assessment | Failure, obstacles: _Obstacles, after: Assessed
+) -> Outcome:
     if not isinstance(found, Assessment):
         return changed(unread, failure=found)
-    view = found.look.view
-    seen = changed(unread, variant=view.variant, why=view.why, is_drift=found.is_drift)
+    seen = changed(unread.seen_by(found.look.view), is_drift=found.is_drift)
     if found.plan.is_empty:
         return seen
     obstacle = obstacles.to(found)
@@ -216,18 +205,12 @@ async def _outcome(table: PodTable, found: Assessment | Failure, obstacles: _Obs
         # Without differences there are only leftovers of ours beside what is to be there.
         return changed(seen, differences=found.differences, obstacle=obstacle)
     written = changed(seen, was_written=True)
-    try:
-        after = await table.write(found)
-    except FAILURES as failure:
-        return changed(written, failure=failure)
-    view = after.look.view  # who served may have changed: what netlink is refused, the tools write
-    return changed(
-        written,
-        variant=view.variant,
-        why=view.why,
-        differences=after.differences,
-        obstacle=NOT_SO,
-    )
+    read_back = after[unread.family]
+    if not isinstance(read_back, Assessment):
+        return changed(written, failure=read_back)
+    # Who served may have changed: what netlink is refused, the tools write.
+    served = written.seen_by(read_back.look.view)
+    return changed(served, differences=read_back.differences, obstacle=NOT_SO)
 
 
 def _still_referenced(chains: set[str]) -> Finding:

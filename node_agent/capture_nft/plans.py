@@ -1,4 +1,4 @@
-"""A plan for a nat table as the messages of one transaction."""
+"""Plans for the nat tables of a namespace as the messages of one transaction."""
 
 from collections.abc import Iterator, Mapping
 
@@ -27,6 +27,7 @@ from capture_nft.messages import (
     wake_table,
 )
 from capture_nft.reading import rule_of
+from capture_nft.transactions import Blob
 
 Handles = Mapping[str, tuple[int, ...]]
 """The handles of a table's rules by their text, in the kernel's order."""
@@ -51,6 +52,21 @@ def messages_of(plan: Plan, family: Family, mark: str, handles: Handles) -> tupl
         UnreadableRuleError: a rule that the plan writes is none of ours.
     """
     return tuple(_Translation(family, mark, handles).messages(plan))
+
+
+def transaction_of(
+    plans: Mapping[Family, Plan], mark: str, handles: Mapping[Family, Handles]
+) -> Blob | None:
+    """Say plans for the tables of a namespace as one transaction; None where they only adopt.
+
+    `handles` may leave out families whose plans need none; see `messages_of` for the rest.
+    """
+    messages = [
+        message
+        for family, plan in plans.items()
+        for message in messages_of(plan, family, mark, handles.get(family, {}))
+    ]
+    return Blob.of(messages) if messages else None
 
 
 class _Translation:

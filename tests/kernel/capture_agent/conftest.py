@@ -12,7 +12,8 @@ from capture_agent.held_sandboxes import HeldSandboxes
 from capture_agent.iptables_backend import NFT, IptablesBackend
 from capture_agent.journal import Journal
 from capture_agent.nat_backends import NatBackend
-from capture_agent.netlink_backend import NETLINK, NetlinkBackend
+from capture_agent.netlink_backend import NetlinkBackend
+from capture_agent.netlink_views import NETLINK
 from capture_agent.processes import netns_of
 from capture_agent.reconciling import Reconciler
 from capture_agent.zygote_client import Zygote, started_zygote

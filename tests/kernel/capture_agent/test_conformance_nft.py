@@ -6,7 +6,7 @@ import pytest
 
 from capture_agent.iptables_backend import NFT
 from capture_agent.nat_backends import NatBackend
-from capture_agent.netlink_backend import NETLINK
+from capture_agent.netlink_views import NETLINK
 from capture_agent.nft_channel import NftChannel, TransactionRefusedError
 from capture_agent.python_iptables_backend import LEGACY
 from capture_agent.reconciling import Reconciler

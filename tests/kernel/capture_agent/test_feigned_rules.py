@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from capture_agent.netlink_backend import NETLINK
+from capture_agent.netlink_views import NETLINK
 from capture_agent.reconciling import Reconciler
 from capture_agent.records import PodRecord
 from capture_api.node_captures import PodState

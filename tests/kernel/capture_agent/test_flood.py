@@ -23,6 +23,7 @@ from capture_nat.families import Family
 from capture_nat.planning import Plan, plan_changes
 from capture_nat.rulesets import Ruleset
 from kernel.capture_agent import flood
+from kernel.capture_agent.single_tables import viewed, write
 from kernel.pods import Pod
 from unit.capture_agent.captures import program
 
@@ -109,13 +110,13 @@ async def netlink(tools: IptablesBackend, zygote: Zygote) -> AsyncIterator[Netli
         held.close_all()
 
 
-async def write(backend: NetlinkBackend, pod: Pod, ruleset: Ruleset, plan: Plan | None) -> None:
+async def rewrite(backend: NetlinkBackend, pod: Pod, ruleset: Ruleset, plan: Plan | None) -> None:
     """Write a plan, by default that which leads to the rule set."""
     sandbox = pod.sandbox()
-    view = await backend.observe(sandbox, V4)
+    view = await viewed(backend, sandbox)
     changes = plan or plan_changes(ruleset, view.table, owned_chains(view, frozenset()))
     assert not changes.is_empty
-    await backend.apply(sandbox, V4, view, changes)
+    await write(backend, sandbox, view, changes)
     await asyncio.sleep(0)  # what the kernel tells of it is heard here
 
 
@@ -123,12 +124,12 @@ async def test_no_connection_escapes_or_fails_while_rules_are_rewritten(
     pod: Pod, netlink: NetlinkBackend
 ) -> None:
     """A thousand times: changed, and written again as they are."""
-    await write(netlink, pod, RULESETS[0], None)
+    await rewrite(netlink, pod, RULESETS[0], None)
     with flooded(pod) as flood:
         for number in range(ROUNDS // 2):
             ruleset = RULESETS[(number + 1) % 2]
-            await write(netlink, pod, ruleset, None)
-            await write(netlink, pod, ruleset, _again(ruleset))
+            await rewrite(netlink, pod, ruleset, None)
+            await rewrite(netlink, pod, ruleset, _again(ruleset))
         captured, escaped, failed = flood.stop()
     assert captured > ROUNDS
     assert (escaped, failed) == (0, 0)
@@ -138,10 +139,10 @@ async def test_connections_escape_between_two_transactions(
     pod: Pod, netlink: NetlinkBackend
 ) -> None:
     """The control: emptied by one and filled by another, as peers do. The flood would tell."""
-    await write(netlink, pod, RULESETS[0], None)
+    await rewrite(netlink, pod, RULESETS[0], None)
     with flooded(pod) as flood:
         for _ in range(ROUNDS // 20):
-            await write(netlink, pod, RULESETS[0], _emptying(RULESETS[0]))
-            await write(netlink, pod, RULESETS[0], _filling(RULESETS[0]))
+            await rewrite(netlink, pod, RULESETS[0], _emptying(RULESETS[0]))
+            await rewrite(netlink, pod, RULESETS[0], _filling(RULESETS[0]))
         _, escaped, _ = flood.stop()
     assert escaped > 0

@@ -13,8 +13,8 @@ from capture_agent.reconciling import Reconciler
 from capture_agent.records import PodRecord
 from capture_api.captures import Mode
 from capture_api.node_captures import PodState
-from capture_nat.families import Family
 from kernel.capture_agent import raw_chains
+from kernel.capture_agent.single_tables import viewed
 from kernel.pods import Pod
 from unit.capture_agent.captures import capture, record
 
@@ -96,7 +96,7 @@ async def test_a_table_of_hostile_size_is_refused(pod: Pod, tools: IptablesBacke
     rule = f"-A OUTPUT -p udp -m comment --comment {'x' * 200} -j RETURN\n"
     pod.run("iptables-nft-restore", stdin=f"*nat\n{rule * 20000}COMMIT\n")
     with pytest.raises(SandboxRefusedError, match="printed more than"):
-        await tools.observe(pod.sandbox(), Family.IPV4)
+        await viewed(tools, pod.sandbox())
     assert tools.broker.starts == 1
 
 

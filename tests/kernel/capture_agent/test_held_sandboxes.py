@@ -21,7 +21,8 @@ from capture_agent.held_sandboxes import HeldSandboxes
 from capture_agent.iptables_backend import IptablesBackend
 from capture_agent.journal import Journal
 from capture_agent.legacy_tables import opened_list
-from capture_agent.netlink_backend import NETLINK, NetlinkBackend
+from capture_agent.netlink_backend import NetlinkBackend
+from capture_agent.netlink_views import NETLINK
 from capture_agent.processes import netns_identity
 from capture_agent.reconciling import Reconciler
 from capture_agent.sandboxes import Sandbox
@@ -33,6 +34,7 @@ from capture_nat.planning import plan_changes
 from capture_nft import messages
 from capture_nft.transactions import Blob
 from kernel.capture_agent.cables import cable_to_be_gone
+from kernel.capture_agent.single_tables import viewed, write
 from kernel.pods import ADDRESS, Pod, started_pod
 from unit.capture_agent.captures import capture, program, record
 
@@ -212,12 +214,12 @@ async def test_a_thousand_pods_of_one_name_are_a_thousand_pods(
     sandboxes = [sandbox_number(number) for number in range(PODS)]
     for number, sandbox in enumerate(sandboxes):
         ruleset = compile_program(program(port=str(10000 + number)), V4)
-        view = await backend.observe(sandbox, V4)
+        view = await viewed(backend, sandbox)
         assert view.table.chains == {}
-        await backend.apply(sandbox, V4, view, plan_changes(ruleset, view.table, frozenset()))
+        await write(backend, sandbox, view, plan_changes(ruleset, view.table, frozenset()))
     assert len(many.held) == PODS
     for number, sandbox in enumerate(sandboxes):
-        view = await backend.observe(sandbox, V4)
+        view = await viewed(backend, sandbox)
         assert view.table.rules("ISTIO_INBOUND") == (
             f"-A ISTIO_INBOUND -p tcp -m tcp --dport {10000 + number} -j ISTIO_IN_REDIRECT",
         )

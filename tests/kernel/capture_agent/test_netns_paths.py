@@ -15,7 +15,8 @@ from capture_agent.broker_protocol import Execute, Refusal, SocketKind
 from capture_agent.held_sandboxes import HeldSandboxes
 from capture_agent.iptables_backend import IptablesBackend
 from capture_agent.journal import Journal
-from capture_agent.netlink_backend import NETLINK, NetlinkBackend
+from capture_agent.netlink_backend import NetlinkBackend
+from capture_agent.netlink_views import NETLINK
 from capture_agent.reconciling import Reconciler
 from capture_agent.records import PROGRAMMED
 from capture_agent.sandboxes import Sandbox

@@ -16,10 +16,10 @@ from capture_api.node_captures import PodState
 from capture_api.ports import PortRange
 from capture_api.programs import Inbound, InboundTerm
 from capture_nat.commands import Refill
-from capture_nat.families import Family
 from capture_nat.planning import Plan
 from capture_nat.rulesets import Chain
 from capture_nat.tables import NatTable
+from kernel.capture_agent.single_tables import viewed, write
 from kernel.pods import Pod
 from reference_rules import REFERENCE_RULES
 from unit.capture_agent.captures import capture, program, record
@@ -76,7 +76,7 @@ async def test_a_base_chain_that_somebody_uses_stays(
     after = await reconciler.capture(record(), capture(), sandbox)
     pod.run("iptables-nft", "-t", "nat", "-A", "OUTPUT", "-p", "udp", "-j", "ACCEPT")
     await reconciler.release(after, sandbox)
-    await backend.apply(sandbox, Family.IPV4, UNSEEN, Plan(drop_if_empty=("OUTPUT", "PREROUTING")))
+    await write(backend, sandbox, UNSEEN, Plan(drop_if_empty=("OUTPUT", "PREROUTING")))
     assert without_policies(pod.run("iptables-nft", "-t", "nat", "-S")) == (
         "-A OUTPUT -p udp -j ACCEPT\n"
     )
@@ -87,10 +87,10 @@ async def test_marks_survive_a_flush_and_a_refill(pod: Pod, backend: IptablesBac
     sandbox = pod.sandbox()
     names = ("ISTIO_REDIRECT", "OUTPUT")
     refill = Refill(Chain("ISTIO_REDIRECT", ("-A ISTIO_REDIRECT -j RETURN",)))
-    await backend.apply(sandbox, Family.IPV4, UNSEEN, Plan(create=names))
+    await write(backend, sandbox, UNSEEN, Plan(create=names))
     pod.run("iptables-nft", "-t", "nat", "-F")
-    await backend.apply(sandbox, Family.IPV4, UNSEEN, Plan(commands=(refill,)))
-    view = await backend.observe(sandbox, Family.IPV4)
+    await write(backend, sandbox, UNSEEN, Plan(commands=(refill,)))
+    view = await viewed(backend, sandbox)
     assert view.marked == set(names)
     assert view.table.rules("ISTIO_REDIRECT") == ("-A ISTIO_REDIRECT -j RETURN",)
 
@@ -111,7 +111,7 @@ async def test_a_write_that_was_cut_short_is_completed(
 ) -> None:
     """Chains created and marked, nothing in them yet: that is no conflict and no drift."""
     names = ("ISTIO_INBOUND", "ISTIO_IN_REDIRECT", "ISTIO_OUTPUT", "ISTIO_REDIRECT", "OUTPUT")
-    await backend.apply(pod.sandbox(), Family.IPV4, UNSEEN, Plan(create=names))
+    await write(backend, pod.sandbox(), UNSEEN, Plan(create=names))
     after = await reconciler.capture(record(), capture(), pod.sandbox())
     assert (after.finding.state, after.detected) == (PodState.PROGRAMMED, 0)
     assert without_policies(pod.run("iptables-nft", "-t", "nat", "-S")) == REFERENCE_RULES
@@ -124,9 +124,9 @@ async def test_a_refused_transaction_leaves_empty_marked_chains_and_no_more(
     bad = Refill(Chain("ISTIO_OUTPUT", ("-A ISTIO_OUTPUT -j NO_SUCH_TARGET",)))
     plan = Plan(create=("ISTIO_OUTPUT",), commands=(bad,))
     with pytest.raises(BackendError, match="iptables-nft-restore failed") as raised:
-        await backend.apply(pod.sandbox(), Family.IPV4, UNSEEN, plan)
+        await write(backend, pod.sandbox(), UNSEEN, plan)
     assert raised.value.reason == "WriteFailed"
-    view = await backend.observe(pod.sandbox(), Family.IPV4)
+    view = await viewed(backend, pod.sandbox())
     assert view.marked == {"ISTIO_OUTPUT"}
     assert set(view.table.chains) == {"ISTIO_OUTPUT"}
 
@@ -141,7 +141,7 @@ async def test_a_chain_that_somebody_created_since_we_looked_is_not_filled(
     refill = Refill(Chain("ISTIO_OUTPUT", ()))
     plan = Plan(create=("ISTIO_OUTPUT", "ISTIO_REDIRECT"), commands=(refill,))
     with pytest.raises(BackendError, match="nft failed"):
-        await backend.apply(pod.sandbox(), Family.IPV4, UNSEEN, plan)
+        await write(backend, pod.sandbox(), UNSEEN, plan)
     assert pod.run("nft", "-a", "list", "ruleset") == before
 
 
@@ -182,5 +182,5 @@ async def test_legacy_rules_are_served_where_they_are(
 
 async def test_our_mark_is_what_nft_shows(pod: Pod, backend: IptablesBackend) -> None:
     """People find out with nft whose chain it is."""
-    await backend.apply(pod.sandbox(), Family.IPV4, UNSEEN, Plan(create=("ISTIO_OUTPUT",)))
+    await write(backend, pod.sandbox(), UNSEEN, Plan(create=("ISTIO_OUTPUT",)))
     assert f'comment "{MARK}"' in pod.run("nft", "list", "ruleset")

@@ -1,12 +1,13 @@
 """A pod with one backend, as a conformance test sees it: changed by others, listed, looked at."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from capture_agent.fake_backend import FAKE, FakeBackend
 from capture_agent.iptables_backend import NFT
-from capture_agent.nat_backends import NatBackend, NatView
-from capture_agent.netlink_backend import NETLINK
+from capture_agent.nat_backends import NatBackend, NatChange, NatView, TableFailure
+from capture_agent.netlink_views import NETLINK
 from capture_agent.sandboxes import Sandbox
 from capture_nat.commands import Command, restore_input
 from capture_nat.families import Family
@@ -119,16 +120,20 @@ class Interfering:
     world: World
     commands: tuple[Command, ...]
 
-    async def observe(self, sandbox: Sandbox, family: Family) -> NatView:
+    async def observe(
+        self, sandbox: Sandbox, families: Iterable[Family]
+    ) -> Mapping[Family, NatView | TableFailure]:
         """See `NatBackend`."""
-        return await self.world.backend.observe(sandbox, family)
+        return await self.world.backend.observe(sandbox, families)
 
-    async def apply(self, sandbox: Sandbox, family: Family, view: NatView, plan: Plan) -> None:
+    async def apply(
+        self, sandbox: Sandbox, changes: Mapping[Family, NatChange]
+    ) -> Mapping[Family, TableFailure]:
         """See `NatBackend`."""
         commands, self.commands = self.commands, ()
         if commands:
             self.world.change(*commands)
-        await self.world.backend.apply(sandbox, family, view, plan)
+        return await self.world.backend.apply(sandbox, changes)
 
     def is_unchanged(self, sandbox: Sandbox) -> bool:
         """See `NatBackend`."""

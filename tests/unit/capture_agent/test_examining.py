@@ -47,11 +47,11 @@ class Backend(FakeBackend):
 
     failure: Exception | None = None
 
-    async def observe(self, sandbox: Sandbox, family: Family) -> NatView:
+    async def view(self, sandbox: Sandbox, family: Family) -> NatView:
         """Fail, or read."""
         if self.failure:
             raise self.failure
-        return await super().observe(sandbox, family)
+        return await super().view(sandbox, family)
 
 
 class Node:

@@ -13,7 +13,7 @@ from capture_agent.broker_protocol import Refusal
 from capture_agent.desired import Capture
 from capture_agent.fake_backend import FAKE, FakeBackend
 from capture_agent.journal import Journal
-from capture_agent.nat_backends import BackendError, NatView
+from capture_agent.nat_backends import BackendError, NatChange, NatView
 from capture_agent.reconciling import Reconciler
 from capture_agent.records import PodRecord
 from capture_agent.sandboxes import Sandbox
@@ -22,7 +22,7 @@ from capture_api.node_captures import PodState
 from capture_api.programs import Program
 from capture_nat.compiling import compile_program
 from capture_nat.families import Family
-from capture_nat.planning import Plan, plan_changes
+from capture_nat.planning import plan_changes
 from capture_nat.simulation import apply_plan
 from capture_nat.tables import NatTable, TableChain
 from unit.capture_agent.captures import (
@@ -379,7 +379,7 @@ async def test_without_a_journal_nothing_is_written(node: Node) -> None:
 class SilentBackend(FakeBackend):
     """Says that it wrote, and did not."""
 
-    async def apply(self, sandbox: Sandbox, family: Family, view: NatView, plan: Plan) -> None:
+    async def write(self, sandbox: Sandbox, family: Family, change: NatChange) -> None:
         """Do nothing."""
 
 
@@ -389,15 +389,15 @@ class FailingBackend(FakeBackend):
     reading: Exception | None = None
     written: Exception | None = None
 
-    async def observe(self, sandbox: Sandbox, family: Family) -> NatView:
+    async def view(self, sandbox: Sandbox, family: Family) -> NatView:
         """Fail, or read."""
         if self.reading:
             raise self.reading
-        return await super().observe(sandbox, family)
+        return await super().view(sandbox, family)
 
-    async def apply(self, sandbox: Sandbox, family: Family, view: NatView, plan: Plan) -> None:
+    async def write(self, sandbox: Sandbox, family: Family, change: NatChange) -> None:
         """Write, and then fail perhaps."""
-        await super().apply(sandbox, family, view, plan)
+        await super().write(sandbox, family, change)
         if self.written:
             raise self.written
 
@@ -488,7 +488,7 @@ class BusyBackend(FakeBackend):
 
     others: int = 1
 
-    async def apply(self, sandbox: Sandbox, family: Family, view: NatView, plan: Plan) -> None:
+    async def write(self, sandbox: Sandbox, family: Family, change: NatChange) -> None:
         """Lose the race, or write."""
         if self.others:
             self.others -= 1
@@ -496,7 +496,7 @@ class BusyBackend(FakeBackend):
             table = self.tables.get(key, NatTable())
             name = f"FOREIGN{self.others}"
             self.tables[key] = table.with_chain(name, TableChain(None))
-        await super().apply(sandbox, family, view, plan)
+        await super().write(sandbox, family, change)
 
 
 async def test_a_table_that_changed_since_we_looked_is_looked_at_again(tmp_path: Path) -> None:
