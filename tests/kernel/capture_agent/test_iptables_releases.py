@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from capture_agent.iptables_backend import IptablesBackend
-from capture_agent.netlink_backend import NETLINK
+from capture_agent.netlink_views import NETLINK
 from capture_agent.reconciling import Reconciler
 from capture_agent.records import PodRecord
 from capture_agent.sandboxes import Sandbox
