@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from capture_agent.python_iptables_libraries import tell_libraries
+
 LOCK: Final = Path("/run/xtables.lock")
 """What the legacy tools exclude each other by (iptables(8))."""
 _EXTENSIONS: Final = ("/usr/lib/*/xtables", "/usr/lib*/xtables", "/lib*/xtables")
@@ -25,7 +27,8 @@ def main() -> int:
     """
     _, command, version = sys.argv
     os.environ.setdefault("XTABLES_LIBDIR", next(_extension_folders(), ""))
-    # After the environment is as the library wants it, which it reads when it is imported.
+    tell_libraries()
+    # After all that the library reads when it is imported.
     from capture_agent.python_iptables_tables import FAILURES, LegacyTable  # noqa: PLC0415
 
     try:

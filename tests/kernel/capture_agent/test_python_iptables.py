@@ -92,6 +92,17 @@ def test_it_serves_where_the_tools_are_absent(tmp_path: Path) -> None:
     assert legacy_tools(str(tmp_path)).variant == PYTHON_IPTABLES
 
 
+def test_it_runs_no_other_program(pod: Pod) -> None:
+    """To look for its libraries it would run a compiler, in somebody's pod."""
+    code = (
+        "import sys; sys.argv = ['', 'save', '4']; started = [];"
+        "sys.addaudithook(lambda event, _: started.append(event) if 'Popen' in event else None);"
+        "from capture_agent import python_iptables_child;"
+        "python_iptables_child.main(); sys.exit(str(started))"
+    )
+    pod.run("sh", "-c", f'{sys.executable} -I -c "$0" 2>&1 | grep -xF "[]"', code)
+
+
 def test_the_agent_and_its_brokers_never_import_it() -> None:
     """Its tables are those of the namespace that its process was first in."""
     code = "import sys, capture_agent.main; sys.exit('iptc' in sys.modules)"
