@@ -42,7 +42,7 @@ def api_server(node: Node) -> Part:
         enable_admission_plugins="NodeRestriction",
         allow_privileged=True,
     )
-    return Part("kube-apiserver", (f"{BIN}/kube-apiserver", *options))
+    return Part("kube-apiserver", (f"{BIN}/kube-apiserver", *options), restarts=True)
 
 
 def controller_manager() -> Part:

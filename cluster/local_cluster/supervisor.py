@@ -1,8 +1,8 @@
 """The node's PID 1: starts the parts, reaps every orphan, and says which part died.
 
-Once the node runs, it restarts what a service manager would, containerd and the kubelet, so that
-tests can kill them. Everything else that dies is a finding. What it knows is in `parts.json` for
-`status`, and in `node.log` for people.
+Once the node runs, it restarts what a service manager or a kubelet would, so that tests can kill
+them: containerd, the kubelet, the API server. Everything else that dies is a finding. What it knows
+is in `parts.json` for `status`, and in `node.log` for people.
 """
 
 import json

@@ -16,6 +16,7 @@ from local_cluster.node import CONTROL_PLANE_NODE, Node
 AGENT = "traffic-capture-agent"
 OPERATOR = "traffic-capture-operator"
 API_SERVER = "kube-apiserver"
+KUBELET = "kubelet"
 
 
 def pod_here(name: str, labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:  # noqa: ANN401
