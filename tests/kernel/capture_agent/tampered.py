@@ -12,7 +12,8 @@ from capture_agent.fake_backend import FAKE, FakeBackend
 from capture_agent.held_sandboxes import HeldSandboxes
 from capture_agent.iptables_backend import NFT, IptablesBackend
 from capture_agent.nat_backends import NatBackend
-from capture_agent.netlink_backend import NETLINK, NetlinkBackend
+from capture_agent.netlink_backend import NetlinkBackend
+from capture_agent.netlink_views import NETLINK
 from capture_agent.python_iptables_backend import LEGACY, PYTHON_IPTABLES, LegacyTools
 from capture_agent.sandboxes import Sandbox
 from capture_agent.zygote_client import started_zygote
