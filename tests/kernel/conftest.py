@@ -92,10 +92,11 @@ def iptables_folder(request: pytest.FixtureRequest) -> Path:
         found = shutil.which("iptables-nft")
         assert found
         return Path(found).parent
-    return _fetched(request.param, request.config)
+    return fetched(request.param, request.config)
 
 
-def _fetched(release: IptablesRelease, config: pytest.Config) -> Path:
+def fetched(release: IptablesRelease, config: pytest.Config) -> Path:
+    """Return the folder of a release's tools; a test that needs one that can't be had fails."""
     captured = config.pluginmanager.getplugin("capturemanager")
     try:
         with captured.global_and_fixture_disabled():  # a download says that it is one
