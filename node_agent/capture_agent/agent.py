@@ -52,6 +52,9 @@ STUCK = 120.0
 PATIENCE = 3.0
 """Seconds for the API server to tell what there is to do, before the last known dispatch counts."""
 
+COALESCING = 0.01
+"""Seconds in which changes become one status: whoever waits for a look is answered first."""
+
 INDISPENSABLE = frozenset({"kube-system"})
 """Namespaces whose pods are never kept from starting, besides our own."""
 
@@ -109,7 +112,7 @@ class Agent:
         self._nri = None if options.nri_socket is None else _unconnected()
         self._loop = PodLoop(
             examiner.examine,
-            self._publish,
+            self._status_changed,
             Timing(time.monotonic, partial(random.uniform, 0.8, 1.2), options.poll_interval),
             self._agent_info(),
             kept,
@@ -123,6 +126,7 @@ class Agent:
             told=self._nri_told,
         )
         self._published = NodeCaptureStatus()
+        self._publishes_soon = False
         self._goes_on = False
 
     async def run(self) -> None:
@@ -184,7 +188,14 @@ class Agent:
         await self._programs.synced.wait()
         await self._dispatch.synced.wait()
 
-    def _publish(self, status: NodeCaptureStatus) -> None:
+    def _status_changed(self) -> None:
+        if not self._publishes_soon:
+            self._publishes_soon = True
+            asyncio.get_running_loop().call_later(COALESCING, self._publish)
+
+    def _publish(self) -> None:
+        self._publishes_soon = False
+        status = self._loop.status
         if status != self._published:
             self._published = status
             self._file.outdated()

@@ -38,20 +38,20 @@ from capture_api.node_captures import (
 class PodLoop:
     """Keeps a record of every dispatched pod, and keeps examining them.
 
-    `examine` looks at one pod and never fails; `publish` takes each new status of the node; `kept`
-    is what an earlier agent on this node knew.
+    `examine` looks at one pod and never fails; `changed` hears that `status` may say something new;
+    `kept` is what an earlier agent on this node knew.
     """
 
     def __init__(
         self,
         examine: Callable[[PodRecord], Awaitable[PodRecord]],
-        publish: Callable[[NodeCaptureStatus], None],
+        changed: Callable[[], None],
         timing: Timing,
         agent: AgentInfo,
         kept: Checkpoint | None = None,
     ) -> None:
         self._examine = examine
-        self._publish_status = publish
+        self._changed = changed
         self._agent = agent
         self._looks = Looks(self._look, timing)
         self._records: dict[str, PodRecord] = {}
@@ -80,7 +80,7 @@ class PodLoop:
                 self._drop(uid)
         for pod in dispatched.values():
             self._take_over(pod, before)
-        self._publish()
+        self._changed()
 
     def go_on(self) -> None:
         """Keep up what was kept, until something is dispatched."""
@@ -90,7 +90,7 @@ class PodLoop:
         for uid, record in self._records.items():
             if record.pod.program is not None:
                 self._looks.at_once(uid)
-        self._publish()
+        self._changed()
 
     def program_changed(self, namespace: str, name: str) -> None:
         """Examine the pods of a capture at once: its CaptureProgram changed."""
@@ -103,6 +103,11 @@ class PodLoop:
     def records(self) -> Iterable[PodRecord]:
         """What is known of each dispatched pod: a live view."""
         return self._records.values()
+
+    @property
+    def status(self) -> NodeCaptureStatus:
+        """The evidence of the node as it is now."""
+        return status_of(self._records.values(), self._past_drift, self._agent, self._generation)
 
     @property
     def past_drift(self) -> tuple[PastDrift, ...]:
@@ -176,7 +181,7 @@ class PodLoop:
         if record is not None:
             finding = failed(START_REFUSED, message)
             self._records[pod_uid] = replace(record, finding=finding)
-            self._publish()
+            self._changed()
 
     def look_again(self, pod_uid: str) -> None:
         """Examine a pod at once: something in it changed. A static one goes by either UID."""
@@ -194,12 +199,12 @@ class PodLoop:
             else:
                 self._forget_sandbox(record)
                 self._looks.at_once(record.pod.uid)
-            self._publish()
+            self._changed()
 
     def introduce(self, agent: AgentInfo) -> None:
         """Say from now on of the agent what is said here."""
         self._agent = agent
-        self._publish()
+        self._changed()
 
     async def _look(self, uid: str) -> Next:
         if uid not in self._records:
@@ -258,7 +263,7 @@ class PodLoop:
         )
         self._records[record.pod.uid] = record
         if record != current:
-            self._publish()
+            self._changed()
 
     def _of(self, pod_uid: str) -> tuple[PodRecord, ...]:
         if pod_uid in self._records:
@@ -277,11 +282,6 @@ class PodLoop:
         self._looks.forget(uid)
         self._counts.discard(uid)
         return self._records.pop(uid)
-
-    def _publish(self) -> None:
-        self._publish_status(
-            status_of(self._records.values(), self._past_drift, self._agent, self._generation)
-        )
 
 
 def _is_called(record: PodRecord, namespace: str, name: str) -> bool:

@@ -91,8 +91,12 @@ class Node:
         """Begin with nothing dispatched."""
         timing = Timing(virtual_time.now, lambda: self.jitter, INTERVAL)
         self.loop = PodLoop(
-            self.examine, self.statuses.append, timing, AgentInfo(ready=True), self.kept
+            self.examine, self.note_status, timing, AgentInfo(ready=True), self.kept
         )
+
+    def note_status(self) -> None:
+        """Note what is said of the node."""
+        self.statuses.append(self.loop.status)
 
     async def examine(self, record: PodRecord) -> PodRecord:
         """Look at a pod."""

@@ -73,12 +73,11 @@ class Node:
     gone: list[str] = field(default_factory=list)
     connections: list[bool] = field(default_factory=list)
     programs: dict[tuple[str, str], CaptureProgram] = field(default_factory=dict)
-    statuses: list[NodeCaptureStatus] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Wire it."""
         timing = Timing(lambda: 0.0, lambda: 1.0, 5.0)
-        self.loop = PodLoop(self.examine, self.statuses.append, timing, AgentInfo(ready=True))
+        self.loop = PodLoop(self.examine, lambda: None, timing, AgentInfo(ready=True))
         self.candidates = Candidates(self.programs)
         self.gate = StartGate(
             loop=self.loop,
