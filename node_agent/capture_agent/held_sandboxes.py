@@ -48,6 +48,8 @@ class HeldSandbox:
     sock_diag: socket.socket
     legacy: LegacyTables
     own_user_namespace: bool
+    own_pid: int
+    """The PID by which the kernel tells of our own changes."""
     process: int | None
     """A pidfd, None for a sandbox without a process."""
     changed_by: str = ""
@@ -148,9 +150,9 @@ class HeldSandboxes:
             self._close(held.sandbox.key)
             self._changed(held.sandbox.pod_uid)
             return
-        foreign = [each for each in heard if not _is_ours(each)]
+        foreign = [each for each in heard if not _is_by(held.own_pid, each)]
         if foreign:
-            held.changed_by = _actor(foreign[-1])
+            held.changed_by = _actor(foreign[-1], held.own_pid)
             self._changed(held.sandbox.pod_uid)
 
     def _end(self, held: HeldSandbox) -> None:
@@ -166,13 +168,15 @@ class HeldSandboxes:
         held.close()
 
 
-def _is_ours(heard: Change | Overflow) -> bool:
-    return isinstance(heard, Change) and heard.pid == os.getpid()
+def _is_by(pid: int, heard: Change | Overflow) -> bool:
+    return isinstance(heard, Change) and heard.pid == pid
 
 
-def _actor(heard: Change | Overflow) -> str:
+def _actor(heard: Change | Overflow, own_pid: int) -> str:
     if isinstance(heard, Overflow) or not heard.pid:
         return ""
+    if own_pid != os.getpid():  # a nested PID namespace: that number is another process's here
+        return actor(heard.pid, heard.comm, lambda _: b"")
     return actor(heard.pid, heard.comm)
 
 
@@ -187,13 +191,15 @@ def _pidfd(sandbox: Sandbox) -> int | None:
 
 
 def _held(sandbox: Sandbox, opened: OpenedSockets, process: int | None) -> HeldSandbox:
-    channel, watch, sock_diag = opened.sockets
+    netfilter, watch, sock_diag = opened.sockets
+    channel = NftChannel(netfilter)
     return HeldSandbox(
         sandbox=sandbox,
-        channel=NftChannel(channel),
+        channel=channel,
         watch=NftWatch(watch),
         sock_diag=sock_diag,
         legacy=LegacyTables(opened.legacy_lists),
         own_user_namespace=opened.own_user_namespace,
+        own_pid=channel.own_pid(),
         process=process,
     )

@@ -3,8 +3,10 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import os
+import resource
 import signal
 import sys
 
@@ -29,6 +31,7 @@ def main() -> None:
         stream=sys.stderr,
     )
     try:
+        _allow_descriptors()
         with only_agent(options.state_dir), started_zygote(netns_of(1)) as zygote:
             keep_only(AGENT)
             asyncio.run(_run_until_terminated(options, zygote))
@@ -36,6 +39,12 @@ def main() -> None:
                 sys.exit("traffic-capture-agent: its zygote has ended; start again, rules stay")
     except (StartError, NotInClusterError) as error:
         sys.exit(f"traffic-capture-agent: {error}")
+
+
+def _allow_descriptors() -> None:
+    """Use all descriptors that we may have: every pod takes five, and some runtimes set 1024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _run_until_terminated(options: argparse.Namespace, zygote: Zygote) -> None:
@@ -52,4 +61,7 @@ async def _run(options: argparse.Namespace, zygote: Zygote) -> None:
         Broker(zygote) as runner,
         connected(in_cluster(os.environ)) as client,
     ):
-        await Agent(options, zygote.host, opener, runner, client).run()
+        agent = Agent(options, zygote.host, opener, runner, client)
+        gc.collect()
+        gc.freeze()  # else what was imported is looked through again and again, ahead of repairs
+        await agent.run()

@@ -23,7 +23,7 @@ from typing import Final
 from capture_nat.families import Family
 from capture_nft.dumps import is_interrupted, split_end
 from capture_nft.errors import DumpInterruptedError, NftError
-from capture_nft.generations import generation_in
+from capture_nft.generations import change_in, generation_in
 from capture_nft.messages import dump_chains, dump_rules, dump_tables, get_generation
 from capture_nft.replies import Reply, error_name, replies_in
 from capture_nft.transactions import Blob, next_generation
@@ -88,6 +88,11 @@ class NftChannel:
         """The generation of the rulesets of all tables in this network namespace."""
         self._send(_GET_GENERATION)
         return generation_in(self._answer())
+
+    def own_pid(self) -> int:
+        """The PID by which the kernel tells others of us: not our own in a nested PID namespace."""
+        self._send(_GET_GENERATION)
+        return change_in(self._answer()).pid
 
     def dump_tables(self) -> bytes:
         """The tables of every family, for `capture_nft.snapshots.decode`.

@@ -3,6 +3,8 @@
 import os
 import select
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -48,6 +50,29 @@ def test_a_change_names_its_generation_and_who_made_it(
     (change,) = watch.read()
     assert isinstance(change, Change)
     assert (change.generation, change.comm) == (next_generation(made), "nft")
+
+
+IN_A_NESTED_PID_NAMESPACE = """
+import os, socket
+from capture_agent.nft_channel import NftChannel
+from capture_agent.nft_watch import NftWatch
+from capture_nat.families import Family
+from capture_nft import messages
+from capture_nft.transactions import Blob
+opened = [socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) for _ in range(2)]
+channel, watch = NftChannel(opened[0]), NftWatch(opened[1])
+channel.commit(Blob.of([messages.add_table(Family.IPV4)]), channel.generation())
+print(os.getpid(), channel.own_pid(), watch.read()[0].pid)
+"""
+
+
+def test_our_own_changes_are_known_in_a_nested_pid_namespace() -> None:
+    """The kernel tells the PID that the node has for us, in both places."""
+    argv = ["unshare", "--pid", "--fork", "--net", sys.executable, "-c", IN_A_NESTED_PID_NAMESPACE]
+    told = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    ours, known_as, author = map(int, told.split())
+    assert ours == 1
+    assert known_as == author != ours
 
 
 def test_a_look_is_no_change(netns: NetworkNamespace, watch: NftWatch) -> None:
