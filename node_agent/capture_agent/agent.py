@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import random
 import time
@@ -134,6 +135,8 @@ class Agent:
 
         An agent that ends with nothing of ours in any pod leaves no file on the node.
         """
+        gc.collect()
+        gc.freeze()  # else what was imported is looked through again and again, ahead of repairs
         try:
             await self._run()
         finally:

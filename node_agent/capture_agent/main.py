@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import resource
@@ -61,7 +60,4 @@ async def _run(options: argparse.Namespace, zygote: Zygote) -> None:
         Broker(zygote) as runner,
         connected(in_cluster(os.environ)) as client,
     ):
-        agent = Agent(options, zygote.host, opener, runner, client)
-        gc.collect()
-        gc.freeze()  # else what was imported is looked through again and again, ahead of repairs
-        await agent.run()
+        await Agent(options, zygote.host, opener, runner, client).run()
