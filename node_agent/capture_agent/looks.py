@@ -8,8 +8,8 @@ Goals:
   during a look comes right after it, and takes no place meanwhile.
 * A few pods are looked at side by side, in the order in which they became due, so that one whose
   tools hang keeps nobody waiting.
-* A pod whose looks take long (its table is huge, its tools hang) waits the longer in between: it
-  may have a tenth of the time, the rest is for the others.
+* A pod whose looks take long (its table is huge, its tools hang) waits the longer in between,
+  however often it is disturbed: it may have a tenth of the time, the rest is for the others.
 """
 
 import asyncio
@@ -29,6 +29,9 @@ SIDE_BY_SIDE: Final = 4
 
 _PAUSE: Final = 9
 """A pod is not looked at again for so many times as long as the look at it took."""
+
+_LONG: Final = 0.05
+"""Seconds; after a look that took longer, even a pod that is disturbed again has to wait."""
 
 _TICKS: Final = 10
 """Moments within an interval at which quiet pods are due: to wake up costs more than a look."""
@@ -66,7 +69,8 @@ class _Turn:
     wanted: int = 0
     """How many look or wait."""
     began: float | None = None
-    is_due_again: bool = False
+    again: Callable[[str], None] | None = None
+    """What was asked for meanwhile."""
 
 
 class Looks:
@@ -79,6 +83,8 @@ class Looks:
         self._due: dict[str, None] = {}
         self._turns: dict[str, _Turn] = {}
         self._delays: dict[str, float] = {}
+        self._rests: dict[str, float] = {}
+        """Until when a pod whose last look took long is left alone."""
         self._free = SIDE_BY_SIDE
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -103,10 +109,20 @@ class Looks:
         """Look at a pod now, or right after the look at it that is going on."""
         self._schedule.drop(uid)
         if (turn := self._turns.get(uid)) is not None:
-            turn.is_due_again = True
+            turn.again = self.at_once
             return
         self._due[uid] = None
         self._begin()
+
+    def disturbed(self, uid: str) -> None:
+        """Look at a pod in which something changed: at once, unless it has had its share."""
+        rest = self._rests.get(uid, 0.0)
+        if (turn := self._turns.get(uid)) is not None:
+            turn.again = turn.again or self.disturbed
+        elif rest > self._timing.monotonic():
+            self._schedule.put(uid, rest)
+        else:
+            self.at_once(uid)
 
     def anew(self, uid: str) -> None:
         """Look at a pod at once, and be patient with it as if for the first time."""
@@ -122,8 +138,9 @@ class Looks:
         self._schedule.drop(uid)
         self._due.pop(uid, None)
         self._delays.pop(uid, None)
+        self._rests.pop(uid, None)
         if (turn := self._turns.get(uid)) is not None:
-            turn.is_due_again = False
+            turn.again = None
 
     async def now(self, uid: str) -> None:
         """Look at a pod beside all others, after the look at it that is going on."""
@@ -159,11 +176,11 @@ class Looks:
 
     def _end(self, uid: str, turn: _Turn) -> None:
         del self._turns[uid]
-        if turn.is_due_again:
-            self.at_once(uid)
+        if turn.again is not None:
+            turn.again(uid)
 
     async def _timed(self, uid: str, turn: _Turn) -> None:
-        turn.is_due_again = False
+        turn.again = None
         turn.began = began = self._timing.monotonic()
         try:
             then = await self._look(uid)
@@ -174,10 +191,14 @@ class Looks:
     def _plan(self, uid: str, then: Next, took: float) -> None:
         if then is not Next.AWAITED:
             self._delays.pop(uid, None)
+        now = self._timing.monotonic()
+        rest = now + _PAUSE * took
+        self._rests.pop(uid, None)
+        if took > _LONG:
+            self._rests[uid] = rest
         if then is not Next.NEVER:
-            now = self._timing.monotonic()
             when = self._awaited(uid, now) if then is Next.AWAITED else self._quiet(now)
-            self._schedule.put(uid, max(when, now + _PAUSE * took))
+            self._schedule.put(uid, max(when, rest))
 
     def _awaited(self, uid: str, now: float) -> float:
         delay = min(self._timing.interval, 2 * self._delays.get(uid, SOON / 2))

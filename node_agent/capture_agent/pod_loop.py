@@ -186,7 +186,7 @@ class PodLoop:
     def look_again(self, pod_uid: str) -> None:
         """Examine a pod at once: something in it changed. A static one goes by either UID."""
         for record in self._of(pod_uid):
-            self._looks.at_once(record.pod.uid)
+            self._looks.disturbed(record.pod.uid)
 
     def ended(self, pod_uid: str) -> None:
         """Forget what was found in a pod's sandbox, which is gone; a static one goes by either UID.

@@ -73,6 +73,22 @@ def test_a_pod_that_is_disturbed_during_its_long_look_takes_nobodys_place() -> N
     assert began == {"hangs": [0, 50], "other": [2 * SIDE_BY_SIDE]}
 
 
+def test_a_pod_whose_looks_take_long_is_not_looked_at_each_time_that_it_is_disturbed() -> None:
+    """It has had its share; what the operator wants of it is another matter."""
+
+    async def script(looks: Looks) -> None:
+        for _ in range(40):
+            looks.disturbed("huge")
+            looks.disturbed("small")
+            await asyncio.sleep(1)
+        looks.at_once("huge")
+        await asyncio.sleep(1)
+
+    began = play(Pods(lambda uid: 2.0 if uid == "huge" else 0.0), script).began
+    assert began["huge"] == [0, 20, 40]
+    assert began["small"] == [*range(40)]
+
+
 def test_what_is_due_before_anybody_looks_is_looked_at_then() -> None:
     """A dispatch may come first."""
     pods = Pods()
@@ -154,7 +170,7 @@ def test_quiet_pods_are_due_together() -> None:
 STEPS = st.lists(
     st.tuples(
         st.integers(0, 3),
-        st.sampled_from(["at_once", "anew", "soon", "now", "forget"]),
+        st.sampled_from(["at_once", "disturbed", "anew", "soon", "now", "forget"]),
         st.sampled_from("abcdef"),
     ),
     max_size=40,
