@@ -3,12 +3,14 @@
 import json
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from capture_api.names import API_VERSION
 from local_cluster import access
 from local_cluster.node import CONTROL_PLANE_NODE
+from watches import Watch, watched
 
 NAMESPACE = "bench"
 IMAGE = "localhost/pause:1"
@@ -21,16 +23,18 @@ class BenchCluster:
     cluster: access.Cluster
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        """Run kubectl and return its output."""
-        place = ["--kubeconfig", str(self.cluster.kubeconfig), "--namespace", NAMESPACE]
-        done = subprocess.run(
-            [self.cluster.kubectl, *place, *arguments],
-            input=stdin,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
+        """Run kubectl in the bench's namespace and return its output."""
+        argv = [*self._client, "--namespace", NAMESPACE, *arguments]
+        done = subprocess.run(argv, input=stdin, stdout=subprocess.PIPE, text=True, check=True)
         return done.stdout
+
+    def watched(self, kind: str) -> AbstractContextManager[Watch]:
+        """Watch a kind of ours, in all namespaces, for a block."""
+        return watched(self._client, f"/apis/{API_VERSION}/{kind}")
+
+    @property
+    def _client(self) -> list[str]:
+        return [str(self.cluster.kubectl), "--kubeconfig", str(self.cluster.kubeconfig)]
 
     def on_node(self, *argv: str, stdin: str | None = None) -> str:
         """Run a command as root on the node and return its output."""
@@ -58,7 +62,8 @@ class BenchCluster:
             self._remove()
 
     def _remove(self) -> None:
-        self.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=3m")
+        delete = ("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=3m")
+        subprocess.run([*self._client, *delete], stdout=subprocess.DEVNULL, check=True)
 
     def _pids(self) -> list[int]:
         listed = json.loads(self.kubectl("get", "pods", "--output=json"))["items"]

@@ -180,9 +180,15 @@ def no_api_server(kube: Kube) -> Iterator[None]:
     finally:
         os.kill(supervisor, signal.SIGCONT)
         eventually(lambda: answers(kube))
-        # The controllers take longer to be back, and without them nobody can create a pod.
-        kube.run("delete", "serviceaccount", "default")
-        kube.run("wait", "serviceaccount", "default", "--for=create", "--timeout=60s")
+        pods_start_again(kube)
+
+
+def pods_start_again(kube: Kube) -> None:
+    """Wait for controllers, scheduler and kubelet: each notices in its own time."""
+    kube.run("delete", "serviceaccount", "default")
+    kube.run("wait", "serviceaccount", "default", "--for=create", "--timeout=120s")
+    kube.apply(pod_here("sign-of-life", {}))
+    kube.run("wait", "pod/sign-of-life", "--for=condition=Ready", "--timeout=120s")
 
 
 def listens() -> bool:
