@@ -53,7 +53,7 @@ class FakeBackend:
         """Read a table; marks of chains that are gone are gone."""
         table = self.tables.get((sandbox.key, family), NatTable())
         marked = self.marked.get((sandbox.key, family), frozenset())
-        return NatView(table, marked & table.chains.keys(), FAKE)
+        return NatView(table, marked.intersection(table.chains), FAKE)
 
     async def write(self, sandbox: Sandbox, family: Family, change: NatChange) -> None:
         """Apply a plan, all of it or nothing.

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from dataclasses import replace as changed
-from typing import Self
 
 from msgspec.structs import replace
 
@@ -11,7 +9,6 @@ from capture_agent.desired import Capture
 from capture_agent.drift_accounting import MAX_MESSAGE, Obstacle, drifted
 from capture_agent.failures import Failure, finding_of
 from capture_agent.families import ip_families
-from capture_agent.nat_backends import NatView
 from capture_agent.records import PROGRAMMED, Drift, Finding, PodRecord
 from capture_agent.sandboxes import Sandbox
 from capture_api.node_captures import PodState
@@ -37,10 +34,6 @@ class Outcome:
     differences: tuple[Difference, ...] = ()
     obstacle: Obstacle | None = None
     failure: Failure | None = None
-
-    def seen_by(self, view: NatView) -> Self:
-        """The same, as it was seen in a look at the table."""
-        return changed(self, variant=view.variant, why=view.why)
 
     @property
     def is_complete(self) -> bool:

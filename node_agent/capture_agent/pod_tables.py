@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from capture_agent.failures import FAILURES, Failure
 from capture_agent.journal import Journal
+from capture_agent.judgements import Judgements
 from capture_agent.nat_backends import (
     TABLE_FAILURES,
     BackendError,
@@ -20,11 +21,10 @@ from capture_agent.nat_backends import (
     TableChangedError,
     TableFailure,
 )
-from capture_agent.ownership import owned_chains
 from capture_agent.sandboxes import Sandbox
-from capture_nat.drift import Difference, find_drift
+from capture_nat.drift import Difference
 from capture_nat.families import Family
-from capture_nat.planning import Plan, plan_changes
+from capture_nat.planning import Plan
 from capture_nat.rulesets import Ruleset
 
 log = logging.getLogger(__name__)
@@ -79,6 +79,7 @@ class PodTables:
     sandbox: Sandbox
     backend: NatBackend
     journal: Journal
+    judgements: Judgements
     wanted: Mapping[Family, Wanted]
 
     async def assess(self, families: Iterable[Family] | None = None) -> Assessed:
@@ -145,26 +146,26 @@ class PodTables:
         if isinstance(view, TABLE_FAILURES):
             return view
         try:
-            return self._assessment(self.wanted[family], self._look(family, view))
+            return self._assessment(self.wanted[family], view, self._recorded(family, view))
         except FAILURES as failure:
             return failure
 
-    def _assessment(self, wanted: Wanted, look: Look) -> Assessment:
-        ruleset, table = wanted.ruleset, look.view.table
-        if look.view.conflict and ruleset is not None:
-            raise BackendError("BackendConflict", look.view.conflict)
-        differences = find_drift(ruleset, table) if ruleset else ()
+    def _assessment(self, wanted: Wanted, view: NatView, recorded: frozenset[str]) -> Assessment:
+        if view.conflict and wanted.ruleset is not None:
+            raise BackendError("BackendConflict", view.conflict)
+        judged = self.judgements.judge(wanted.ruleset, view, recorded)
         return Assessment(
-            look=look,
-            differences=differences,
-            plan=plan_changes(ruleset, table, look.owned),
-            is_drift=bool(differences) and wanted.was_complete,
+            look=Look(view, judged.owned),
+            differences=judged.differences,
+            plan=judged.plan,
+            is_drift=bool(judged.differences) and wanted.was_complete,
         )
 
-    def _look(self, family: Family, view: NatView) -> Look:
-        recorded = self.journal.chains(self.sandbox.key, family) & view.table.chains.keys()
+    def _recorded(self, family: Family, view: NatView) -> frozenset[str]:
+        """Tell which chains are ours by the journal; one that is gone is ours no more."""
+        recorded = self.journal.chains(self.sandbox.key, family).intersection(view.table.chains)
         self._record(family, recorded)
-        return Look(view, owned_chains(view, recorded))
+        return recorded
 
     def _record(self, family: Family, chains: frozenset[str]) -> None:
         try:

@@ -16,8 +16,7 @@ go); this module puts them in order around the effects, for all tables of the po
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from dataclasses import replace as changed
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from msgspec.structs import replace
@@ -34,6 +33,7 @@ from capture_agent.drift_accounting import (
 from capture_agent.failures import Failure, finding_of
 from capture_agent.families import captured_families, pod_families
 from capture_agent.journal import Journal
+from capture_agent.judgements import Judgements
 from capture_agent.kept_flows import Keep
 from capture_agent.nat_backends import NatBackend
 from capture_agent.outcomes import Outcome, concluded
@@ -54,6 +54,8 @@ _NO_FAMILY = Finding(
 )
 _compiled = lru_cache(maxsize=256)(compile_program)
 """A node's pods share few programs, and each is compiled at every look."""
+_captured = lru_cache(maxsize=256)(captured_families)
+"""So it is with the families of a pod, whose addresses stay what they are."""
 NOT_SO = Obstacle("it was written, and is not so")
 
 
@@ -70,11 +72,12 @@ class Reconciler:
     timestamp: Callable[[], str]
     keep: Keep | None = None
     """Has the connections of a sandbox go on as they are when the first rules come in."""
+    judgements: Judgements = field(default_factory=Judgements)
 
     async def capture(self, record: PodRecord, desired: Capture, sandbox: Sandbox) -> PodRecord:
         """Make the sandbox hold a program, as far as the capture lets us, and record what is so."""
         record = replace(record, program=desired.spec)
-        captured = captured_families(desired.spec.program, sandbox.pod_ips)
+        captured = _captured(desired.spec.program, sandbox.pod_ips)
         if not captured:
             return replace(record, finding=_NO_FAMILY)
         try:
@@ -89,7 +92,7 @@ class Reconciler:
         not_kept = await self._kept(record, desired, sandbox, written=bool(writable))
         after = await tables.write(writable)
         outcomes = [
-            _outcome(Outcome(family, is_captured=family in rulesets), found, obstacles, after)
+            _outcome(tables, family, found, obstacles, after.get(family))
             for family, found in assessed.items()
         ]
         if any(outcome.is_drift and outcome.was_written for outcome in outcomes):
@@ -149,7 +152,7 @@ class Reconciler:
 
     def _pod_tables(self, sandbox: Sandbox, wanted: Mapping[Family, Wanted]) -> PodTables:
         ordered = {family: wanted[family] for family in Family if family in wanted}
-        return PodTables(sandbox, self.backend, self.journal, ordered)
+        return PodTables(sandbox, self.backend, self.journal, self.judgements, ordered)
 
     def _with_drift(self, record: PodRecord, assessed: Assessed) -> PodRecord:
         drift = tuple(
@@ -193,24 +196,29 @@ def _writable(assessed: Assessed, obstacles: _Obstacles) -> dict[Family, Assessm
 
 
 def _outcome(
-    unread: Outcome, found: Assessment | Failure, obstacles: _Obstacles, after: Assessed
+    tables: PodTables,
+    family: Family,
+    found: Assessment | Failure,
+    obstacles: _Obstacles,
+    read_back: Assessment | Failure | None,
 ) -> Outcome:
+    """Say what a pass came to in one table, which was read back if it was written."""
+    is_captured = tables.wanted[family].ruleset is not None
     if not isinstance(found, Assessment):
-        return changed(unread, failure=found)
-    seen = changed(unread.seen_by(found.look.view), is_drift=found.is_drift)
-    if found.plan.is_empty:
-        return seen
-    obstacle = obstacles.to(found)
-    if obstacle is not None:
-        # Without differences there are only leftovers of ours beside what is to be there.
-        return changed(seen, differences=found.differences, obstacle=obstacle)
-    written = changed(seen, was_written=True)
-    read_back = after[unread.family]
-    if not isinstance(read_back, Assessment):
-        return changed(written, failure=read_back)
-    # Who served may have changed: what netlink is refused, the tools write.
-    served = written.seen_by(read_back.look.view)
-    return changed(served, differences=read_back.differences, obstacle=NOT_SO)
+        return Outcome(family, is_captured, failure=found)
+    # Who serves may have changed: what netlink is refused, the tools write.
+    last = read_back if isinstance(read_back, Assessment) else found
+    return Outcome(
+        family,
+        is_captured,
+        variant=last.look.view.variant,
+        why=last.look.view.why,
+        is_drift=found.is_drift,
+        was_written=read_back is not None,
+        differences=last.differences,
+        obstacle=NOT_SO if read_back is not None else obstacles.to(found),
+        failure=None if isinstance(read_back, Assessment) else read_back,
+    )
 
 
 def _still_referenced(chains: set[str]) -> Finding:
