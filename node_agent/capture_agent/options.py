@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--state-dir",
         type=Path,
-        default=Path("/var/lib/traffic-capture"),
+        default=Path("/run/traffic-capture"),
         help="directory on the node for what outlives the agent: journal, checkpoint and lock "
         "(default: %(default)s)",
     )

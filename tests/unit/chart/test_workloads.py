@@ -149,14 +149,14 @@ def test_the_agent_writes_to_one_directory_of_the_node(chart: Rendered) -> None:
     """Its state; of the others it has, two are read-only, and two die with the pod."""
     agent = chart.one(*AGENT)
     assert volumes_of(agent) == {
-        "state": {"hostPath": {"path": "/var/lib/traffic-capture", "type": "DirectoryOrCreate"}},
+        "state": {"hostPath": {"path": "/run/traffic-capture", "type": "DirectoryOrCreate"}},
         "run": {"emptyDir": {}},
         "nri": {"hostPath": {"path": "/var/run/nri", "type": "DirectoryOrCreate"}},
         "netns": {"hostPath": {"path": "/run/netns", "type": "DirectoryOrCreate"}},
         "tmp": {"emptyDir": {}},
     }
     assert mounts_of(agent) == {
-        "state": {"mountPath": "/var/lib/traffic-capture"},
+        "state": {"mountPath": "/run/traffic-capture"},
         "run": {"mountPath": "/run"},
         "nri": {"mountPath": "/run/nri", "readOnly": True},
         "netns": {
