@@ -13,7 +13,6 @@ from importlib.metadata import version
 
 from capture_agent import nri_state
 from capture_agent.broker_client import Broker, BrokerLostError
-from capture_agent.broker_netlink import tcp_listeners
 from capture_agent.candidates import Candidates
 from capture_agent.checkpoint_file import CheckpointFile
 from capture_agent.checkpoints import Checkpoint, checkpoint_of
@@ -39,6 +38,7 @@ from capture_agent.sandbox_finder import SandboxFinder
 from capture_agent.sandboxes import Sandbox
 from capture_agent.start_gate import StartGate
 from capture_agent.status_writer import StatusWriter
+from capture_agent.tcp_sockets import tcp_listeners
 from capture_api import node_captures
 from capture_api.capture_programs import CaptureProgram
 from capture_api.names import API_VERSION, CAPTURE_PROGRAMS

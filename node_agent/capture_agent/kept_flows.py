@@ -16,10 +16,11 @@ from struct import Struct
 from typing import Final
 
 from capture_agent.broker_client import Broker
-from capture_agent.broker_netlink import acknowledged, tcp_connections
 from capture_agent.broker_protocol import SocketKind
 from capture_agent.flows import Flow, Tuple, flow_of
+from capture_agent.netlink_requests import acknowledged
 from capture_agent.sandboxes import Sandbox
+from capture_agent.tcp_sockets import tcp_connections
 from capture_nft.attributes import attribute, be32, nested
 
 Keep = Callable[[Sandbox], Awaitable[None]]

@@ -20,9 +20,10 @@ import msgspec
 from pyroute2 import NFCTSocket
 from pyroute2.netlink.nfnetlink.nfctsocket import IPS_DST_NAT, NFCTAttrTuple
 
-from capture_agent.broker_netlink import acknowledged, tcp_connections, tcp_listeners
 from capture_agent.broker_protocol import NETLINK_SOCK_DIAG
 from capture_agent.flows import Flow, Tuple, flow_of, uncaptured
+from capture_agent.netlink_requests import acknowledged
+from capture_agent.tcp_sockets import tcp_connections, tcp_listeners
 from capture_api.programs import Program
 from capture_api.wire import decode
 from capture_nat.families import Family

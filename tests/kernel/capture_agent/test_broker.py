@@ -15,7 +15,6 @@ import msgspec
 import pytest
 
 from capture_agent.broker_client import Broker, BrokerLostError, SandboxRefusedError, result_of
-from capture_agent.broker_netlink import tcp_listeners
 from capture_agent.broker_protocol import (
     MAX_OUTPUT,
     Execute,
@@ -25,6 +24,7 @@ from capture_agent.broker_protocol import (
     SocketKind,
 )
 from capture_agent.processes import netns_of
+from capture_agent.tcp_sockets import tcp_listeners
 from capture_agent.zygote_client import Zygote
 from kernel.pods import Pod
 

@@ -1,48 +1,15 @@
-"""What the broker reads over netlink by hand is what a library reads there."""
+"""What the broker reads in a pod by hand is what a library reads there."""
 
 import ipaddress
 import os
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TypeVar
 
 from pyroute2 import IPRoute
-from pyroute2.netlink.diag import DiagSocket
 
-from capture_agent.broker_netlink import addresses, nf_tables, tcp_listeners
-from capture_agent.broker_protocol import NETLINK_SOCK_DIAG
-from capture_agent.linux_calls import CLONE_NEWNET, setns
-from capture_agent.listening import Listener
+from capture_agent.broker_netlink import addresses, nf_tables
 from capture_nft.snapshots import decode
 from capture_nft.uapi import NfFamily
+from kernel.capture_agent.entering import there
 from kernel.pods import Pod
-
-T = TypeVar("T")
-_LISTEN = 1 << 10
-
-
-@contextmanager
-def _in(pod: Pod) -> Iterator[None]:
-    with Path(f"/proc/{pod.pid}/ns/net").open() as netns:
-        setns(netns.fileno(), CLONE_NEWNET)
-        yield
-
-
-def there(pod: Pod, read: Callable[[], T]) -> T:
-    """Read something in a pod's namespace, in a thread of its own that ends with it."""
-    found: list[T] = []
-
-    def enter() -> None:
-        with _in(pod):
-            found.append(read())
-
-    thread = threading.Thread(target=enter)
-    thread.start()
-    thread.join()
-    return found[0]
 
 
 def test_addresses_are_those_that_a_library_lists(pod: Pod) -> None:
@@ -88,30 +55,6 @@ def test_a_thousand_chains_are_dumped(pod: Pod) -> None:
     pod.run("nft", "-f", "-", stdin=f"add table ip nat\n{chains}")
     found = {(chain.name, chain.comment) for chain in decode(there(pod, nf_tables)).chains}
     assert found == {(f"C{number}", str(number)) for number in range(1000)}
-
-
-def test_listeners_are_those_that_a_library_lists(pod: Pod) -> None:
-    """Of both families; what is only connected is none."""
-
-    def listed() -> tuple[set[Listener], set[Listener]]:
-        with (
-            socket.create_server(("127.0.0.1", 0)) as ours,
-            socket.create_server(("::", 0), family=socket.AF_INET6),
-            socket.create_connection(ours.getsockname()),
-            DiagSocket() as diag,
-            socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as by_hand,
-        ):
-            diag.bind()
-            found = [
-                Listener(item["idiag_src"], item["idiag_sport"])
-                for family in (socket.AF_INET, socket.AF_INET6)
-                for item in diag.get_sock_stats(family=family, states=_LISTEN)
-            ]
-            return set(found), set(tcp_listeners(by_hand))
-
-    by_library, by_hand = there(pod, listed)
-    assert by_hand == by_library
-    assert len(by_hand) == 2
 
 
 def test_nothing_stays_open() -> None:
