@@ -8,6 +8,7 @@ inode number means nothing after it. It needs no fsync for the same reason.
 import contextlib
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -49,18 +50,19 @@ class Journal:
         """Tell in which families a sandbox has chains of ours."""
         return frozenset(Family[name] for name in self._chains.get(sandbox_key, {}))
 
-    def record(self, sandbox_key: str, family: Family, chains: frozenset[str]) -> None:
-        """Put on record that these chains of a sandbox's table are ours, and no others.
+    def record(self, sandbox_key: str, chains: Mapping[Family, frozenset[str]]) -> None:
+        """Put on record that these chains of some of a sandbox's tables are ours, and no others.
 
         Raises:
-            OSError: the file can't be written.
+            OSError: the file can't be written; what was on record stays.
         """
-        if self.chains(sandbox_key, family) == chains:
+        if all(self.chains(sandbox_key, family) == names for family, names in chains.items()):
             return
-        tables = {**self._chains.get(sandbox_key, {}), family.name: tuple(sorted(chains))}
+        recorded = {family.name: tuple(sorted(names)) for family, names in chains.items()}
+        tables = {**self._chains.get(sandbox_key, {}), **recorded}
         tables = {name: names for name, names in tables.items() if names}
         sandboxes = {**self._chains, sandbox_key: tables}
-        self._write({key: recorded for key, recorded in sandboxes.items() if recorded})
+        self._write({key: each for key, each in sandboxes.items() if each})
 
     def forget_all_but(self, sandbox_keys: frozenset[str]) -> None:
         """Drop the records of sandboxes that are gone."""

@@ -94,7 +94,12 @@ class PodTables:
             views = await self.backend.observe(self.sandbox, chosen)
         except TABLE_FAILURES as failure:
             return dict.fromkeys(chosen, failure)
-        return {family: self._assessed(family, views[family]) for family in chosen}
+        recorded = self._still_recorded(views)
+        unrecorded = self._record(recorded)
+        return {
+            each: unrecorded.get(each) or self._assessed(each, views[each], recorded.get(each))
+            for each in chosen
+        }
 
     async def write(self, assessed: Mapping[Family, Assessment]) -> Assessed:
         """Write what was planned, together where the backend can, and assess again.
@@ -115,38 +120,32 @@ class PodTables:
 
     async def _apply(self, assessed: Mapping[Family, Assessment]) -> Mapping[Family, Failure]:
         """Write plans, and say which were not written and why."""
-        recorded = {family: self._claimed(family, found) for family, found in assessed.items()}
-        unrecorded = {family: failure for family, failure in recorded.items() if failure}
+        # On record first: killed after the write, the next pass must know the chains for ours.
+        unrecorded = self._record({each: _claims(found) for each, found in assessed.items()})
         changes = {
             family: NatChange(found.look.view, found.plan)
             for family, found in assessed.items()
             if family not in unrecorded
         }
+        self._tell_adopted(changes)
         try:
             return {**unrecorded, **await self.backend.apply(self.sandbox, changes)}
         except TABLE_FAILURES as failure:
             return {**unrecorded, **dict.fromkeys(changes, failure)}
 
-    def _claimed(self, family: Family, found: Assessment) -> BackendError | None:
-        """Put on record what a plan makes ours; say so if that can't be done.
+    def _tell_adopted(self, changes: Mapping[Family, NatChange]) -> None:
+        for change in changes.values():
+            if change.plan.adopted:
+                names = ", ".join(change.plan.adopted)
+                log.info("%s: already as planned, now ours: %s", self.sandbox.key, names)
 
-        Killed after the write, the next pass must know the chains for ours.
-        """
-        plan = found.plan
-        try:
-            self._record(family, found.look.owned.union(plan.create, plan.adopted))
-        except BackendError as failure:
-            return failure
-        if plan.adopted:
-            names = ", ".join(plan.adopted)
-            log.info("%s: already as planned, now ours: %s", self.sandbox.key, names)
-        return None
-
-    def _assessed(self, family: Family, view: NatView | TableFailure) -> Assessment | Failure:
+    def _assessed(
+        self, family: Family, view: NatView | TableFailure, recorded: frozenset[str] | None
+    ) -> Assessment | Failure:
         if isinstance(view, TABLE_FAILURES):
             return view
         try:
-            return self._assessment(self.wanted[family], view, self._recorded(family, view))
+            return self._assessment(self.wanted[family], view, recorded or frozenset())
         except FAILURES as failure:
             return failure
 
@@ -161,19 +160,33 @@ class PodTables:
             is_drift=bool(judged.differences) and wanted.was_complete,
         )
 
-    def _recorded(self, family: Family, view: NatView) -> frozenset[str]:
+    def _still_recorded(
+        self, views: Mapping[Family, NatView | TableFailure]
+    ) -> dict[Family, frozenset[str]]:
         """Tell which chains are ours by the journal; one that is gone is ours no more."""
-        recorded = self.journal.chains(self.sandbox.key, family).intersection(view.table.chains)
-        self._record(family, recorded)
-        return recorded
+        return {
+            family: self.journal.chains(self.sandbox.key, family).intersection(view.table.chains)
+            for family, view in views.items()
+            if isinstance(view, NatView)
+        }
 
-    def _record(self, family: Family, chains: frozenset[str]) -> None:
+    def _record(self, chains: Mapping[Family, frozenset[str]]) -> dict[Family, BackendError]:
+        """Put on record what is ours; say for which families that can't be done."""
         try:
-            self.journal.record(self.sandbox.key, family, chains)
+            self.journal.record(self.sandbox.key, chains)
         except OSError as error:
-            raise BackendError(
-                "JournalUnwritable", f"the agent's state directory can't be written: {error}"
-            ) from error
+            message = f"the agent's state directory can't be written: {error}"
+            return {
+                family: BackendError("JournalUnwritable", message)
+                for family, names in chains.items()
+                if self.journal.chains(self.sandbox.key, family) != names
+            }
+        return {}
+
+
+def _claims(found: Assessment) -> frozenset[str]:
+    """Name the chains that are ours once a plan is written."""
+    return found.look.owned.union(found.plan.create, found.plan.adopted)
 
 
 def planned(assessed: Assessed) -> dict[Family, Assessment]:

@@ -173,3 +173,32 @@ async def test_a_conflict_in_one_family_keeps_nothing_from_the_other(pod: DualSt
     assert after.finding.message.startswith("IPv6: ")
     assert pod.backend.holds(Family.IPV4)
     assert pod.backend.batches == [(Family.IPV4,)]
+
+
+async def test_a_journal_that_cannot_be_written_fails_only_what_has_to_be_recorded(
+    pod: DualStack, tmp_path: Path
+) -> None:
+    """A repair needs no new record where all our chains are still there."""
+    after = await pod.capture(record())
+    (tmp_path / "journal.new").mkdir()
+    pod.backend.tamper(Family.IPV4, lambda _: NatTable())
+    pod.backend.tamper(Family.IPV6, with_inserted_rule)
+    after = await pod.capture(after)
+    assert after.finding.reason == "JournalUnwritable"
+    assert after.finding.message.startswith("IPv4: ")
+    assert pod.backend.holds(Family.IPV6)
+    assert not pod.backend.holds(Family.IPV4)
+
+
+async def test_both_tables_are_recorded_before_they_are_written(
+    pod: DualStack, tmp_path: Path
+) -> None:
+    """Without a record of both, nothing is written to either."""
+    (tmp_path / "journal.new").mkdir()
+    after = await pod.capture(record())
+    assert after.finding.reason == "JournalUnwritable"
+    assert pod.backend.writes == 0
+    (tmp_path / "journal.new").rmdir()
+    after = await pod.capture(after)
+    journal = Journal(tmp_path / "journal.json", "boot")
+    assert journal.families(DUAL_STACK.key) == set(Family)
