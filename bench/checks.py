@@ -5,6 +5,7 @@ from collections.abc import Callable
 import programs
 from capture_agent.nft_channel import NftChannel
 from capture_nft.dump_cache import DumpCache
+from capture_nft.masks import Pattern
 from figures import AtLeastTimes, Figure
 from in_process import netlink_backend
 from kernel.capture_agent.single_tables import viewed, write
@@ -58,7 +59,7 @@ def _full_check(channel: NftChannel) -> Callable[[], object]:
     def dump() -> bytes:
         return channel.dump_tables() + channel.dump_chains() + channel.dump_rules()
 
-    known.remember(dump(), "as it should be")
+    known.remember(Pattern.of(dump()), "as it should be")
     return lambda: known.find(dump())
 
 

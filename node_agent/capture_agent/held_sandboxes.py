@@ -152,6 +152,8 @@ class HeldSandboxes:
             return
         foreign = [each for each in heard if not _is_by(held.own_pid, each)]
         if foreign:
+            # The kernel counts a generation on just before its rules are there to be read.
+            held.seen = None
             held.changed_by = _actor(foreign[-1], held.own_pid)
             self._changed(held.sandbox.pod_uid)
 

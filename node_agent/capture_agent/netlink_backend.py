@@ -15,6 +15,7 @@ one only), a kernel that refuses what iptables may write. The kernel refuses a t
 whole; so each family is tried alone then, and the tools serve only that which is refused again.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
@@ -41,13 +42,17 @@ from capture_nat.families import Family
 from capture_nat.planning import Plan
 from capture_nft.contents import Contents, content_of, handles_of
 from capture_nft.dump_cache import DumpCache
+from capture_nft.dumps import is_of_generation
 from capture_nft.errors import NftError
+from capture_nft.masks import Pattern
 from capture_nft.plans import needs_handles, transaction_of
 from capture_nft.rule_texts import RuleTexts
 from capture_nft.snapshots import decode
 from capture_nft.transactions import Blob
 
 _ATTEMPTS: Final = 5
+_LARGE: Final = 64 << 10
+"""Bytes of a dump, some 200 rules; larger ones are read beside the event loop."""
 
 
 class NetlinkBackend:
@@ -68,7 +73,7 @@ class NetlinkBackend:
         views: dict[Family, NatView | TableFailure] = {}
         together: Iterable[Family] = chosen
         for _ in range(_ATTEMPTS):
-            seen, readings = self._look(held, chosen)
+            seen, readings = await self._look(held, chosen)
             asked = [family for family in chosen if readings[family].needs_tools]
             theirs = await self._tools.observe(sandbox, asked) if asked else {}
             views = _completed(held, readings, theirs)
@@ -100,12 +105,12 @@ class NetlinkBackend:
         except (NftError, OSError):
             return False
 
-    def _look(
+    async def _look(
         self, held: HeldSandbox, families: Iterable[Family]
     ) -> tuple[Seen, dict[Family, Reading]]:
         """Read the ruleset, and which families have a legacy nat table."""
         try:
-            seen = self._ruleset(held)
+            seen = await self._ruleset(held)
             legacy = [each for each in families if held.legacy.has_nat(each)]
         except (NftError, OSError) as error:
             raise self._unreadable(held.sandbox, error) from error
@@ -123,7 +128,7 @@ class NetlinkBackend:
         except (NftError, OSError) as error:
             raise self._unreadable(held.sandbox, error) from error
 
-    def _ruleset(self, held: HeldSandbox) -> Seen:
+    async def _ruleset(self, held: HeldSandbox) -> Seen:
         """Read the ruleset, unless it is known.
 
         Raises:
@@ -134,20 +139,25 @@ class NetlinkBackend:
         if held.seen is not None and held.seen.generation == generation:
             return held.seen
         for _ in range(_ATTEMPTS):
-            dump = channel.dump_tables() + channel.dump_chains() + channel.dump_rules()
-            after = channel.generation()
+            first = channel.dump_tables() + channel.dump_chains()
+            rules = channel.dump_rules()
+            after = generation if is_of_generation(rules, generation) else channel.generation()
             if after == generation:
-                held.seen = Seen(generation, dump, self._contents(dump))
-                return held.seen
+                contents = await self._contents(first + rules)
+                held.seen = seen = Seen(generation, first + rules, contents)
+                return seen
             generation = after
         raise _restless()
 
-    def _contents(self, dump: bytes) -> Contents:
-        contents = self._cache.find(dump)
-        if contents is None:
-            snapshot = decode(dump)
-            contents = {each: content_of(snapshot, each, self._texts) for each in Family}
-            self._cache.remember(dump, contents)
+    async def _contents(self, dump: bytes) -> Contents:
+        known = self._cache.find(dump)
+        if known is not None:
+            return known
+        if len(dump) <= _LARGE:
+            pattern, contents = _concluded(dump, self._texts)
+        else:
+            pattern, contents = await asyncio.to_thread(_concluded, dump, RuleTexts())
+        self._cache.remember(pattern, contents)
         return contents
 
     def _apply(
@@ -202,6 +212,12 @@ class NetlinkBackend:
         if isinstance(error, ChannelError | OSError) and not isinstance(error, DumpTooLargeError):
             self._sandboxes.drop(sandbox)
         return BackendError("TableUnreadable", f"the kernel's rules can't be read: {error}")
+
+
+def _concluded(dump: bytes, texts: RuleTexts) -> tuple[Pattern, Contents]:
+    """Read a dump: what equals it, and what it says."""
+    snapshot = decode(dump)
+    return Pattern.of(dump), {each: content_of(snapshot, each, texts) for each in Family}
 
 
 def _is_ours(change: NatChange) -> bool:

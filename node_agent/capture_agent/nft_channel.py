@@ -28,8 +28,8 @@ from capture_nft.messages import dump_chains, dump_rules, dump_tables, get_gener
 from capture_nft.replies import Reply, error_name, replies_in
 from capture_nft.transactions import Blob, next_generation
 
-MAX_DUMP: Final = 16 << 20
-"""Bytes of the longest dump that is read; 50 rules take 15 KiB."""
+MAX_DUMP: Final = 2 << 20
+"""Bytes of the longest dump that is read, some 6,000 rules: our most take a third of it."""
 MAX_INTERRUPTIONS: Final = 5
 """How often a dump is tried again because somebody wrote in between."""
 

@@ -37,15 +37,10 @@ class DumpCache(Generic[T]):
                 return candidates[pattern]
         return None
 
-    def remember(self, dump: bytes, conclusion: T) -> None:
-        """Remember what was concluded from a dump; one that is too large alone is not remembered.
-
-        Raises:
-            NftError: see `capture_nft.snapshots.decode`.
-        """
-        if len(dump) > self._max_bytes:
+    def remember(self, pattern: Pattern, conclusion: T) -> None:
+        """Remember what was concluded from a dump, unless that is too large alone."""
+        if pattern.length > self._max_bytes:
             return
-        pattern = Pattern.of(dump)
         candidates = self._entries.setdefault(pattern.length, OrderedDict())
         if pattern not in candidates:
             self._bytes += pattern.length

@@ -12,6 +12,7 @@ _RESULT: Final = struct.Struct("=i")
 _RESULTS: Final = frozenset({MessageType.ERROR, MessageType.DONE})
 _DONE_SIZE: Final = MESSAGE_HEADER + _RESULT.size
 _DONE: Final = struct.pack("=IH", _DONE_SIZE, MessageType.DONE)
+_RESOURCE: Final = slice(18, 20)
 _SUCCESS: Final = bytes(_RESULT.size)
 
 
@@ -43,6 +44,14 @@ def is_interrupted(datagram: bytes) -> bool:
     The kernel takes each datagram's content at one instant, so its first message tells.
     """
     return bool(_HEADER.unpack_from(datagram)[2] & NLM_F_DUMP_INTR)
+
+
+def is_of_generation(dump: bytes, generation: int) -> bool:
+    """Whether a dump tells that it was begun at a generation; an empty one tells nothing.
+
+    Its messages have the lower half of the number, which takes 65,536 changes to come again.
+    """
+    return dump[_RESOURCE] == (generation & 0xFFFF).to_bytes(2, "big")
 
 
 def messages_of(dump: bytes) -> Iterator[tuple[int, int, int]]:

@@ -66,8 +66,8 @@ def test_a_dormant_table_is_not_taken_for_one_that_is_not() -> None:
 def test_pods_with_one_program_share_what_was_concluded() -> None:
     """And others have their own."""
     cache: DumpCache[str] = DumpCache()
-    cache.remember(_dump(RULES[1]), "one")
-    cache.remember(_dump(RULES[2]), "other")
+    cache.remember(Pattern.of(_dump(RULES[1])), "one")
+    cache.remember(Pattern.of(_dump(RULES[2])), "other")
     assert cache.find(_dump(RULES[1], handle=9)) == "one"
     assert cache.find(_dump(RULES[2], handle=9)) == "other"
     assert cache.find(_dump(RULES[0])) is None
@@ -78,17 +78,17 @@ def test_what_was_not_asked_for_the_longest_is_forgotten() -> None:
     """The bytes of all dumps together stay below the limit."""
     first, second, third = _dump(RULES[1]), _dump(RULES[2]), _dump(*RULES[:2])
     cache: DumpCache[int] = DumpCache(max_bytes=len(first) + len(third))
-    cache.remember(first, 1)
-    cache.remember(second, 2)
+    cache.remember(Pattern.of(first), 1)
+    cache.remember(Pattern.of(second), 2)
     assert cache.find(first) == 1
-    cache.remember(third, 3)
+    cache.remember(Pattern.of(third), 3)
     assert [cache.find(each) for each in (first, second, third)] == [1, None, 3]
 
 
 def test_a_dump_beyond_the_limit_is_not_remembered() -> None:
     """It would push out all others."""
     cache: DumpCache[int] = DumpCache(max_bytes=100)
-    cache.remember(_dump(*RULES), 1)
+    cache.remember(Pattern.of(_dump(*RULES)), 1)
     assert cache.find(_dump(*RULES)) is None
 
 
@@ -96,6 +96,6 @@ def test_a_dump_beyond_the_limit_is_not_remembered() -> None:
 def test_remembering_again_replaces(texts: tuple[str, ...]) -> None:
     """The newer conclusion counts."""
     cache: DumpCache[int] = DumpCache()
-    cache.remember(_dump(*texts), 1)
-    cache.remember(_dump(*texts), 2)
+    cache.remember(Pattern.of(_dump(*texts)), 1)
+    cache.remember(Pattern.of(_dump(*texts)), 2)
     assert cache.find(_dump(*texts)) == 2

@@ -1,6 +1,7 @@
 """Dumps are read whole or not at all."""
 
 import contextlib
+import struct
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from capture_nat.families import Family
 from capture_nat.tables import NatTable, TableChain
-from capture_nft.dumps import is_interrupted, split_end
+from capture_nft.dumps import is_interrupted, is_of_generation, split_end
 from capture_nft.errors import (
     DumpInterruptedError,
     KernelRefusalError,
@@ -102,6 +103,15 @@ def test_an_interrupted_dump_is_not_believed() -> None:
     assert is_interrupted(first)
     with pytest.raises(DumpInterruptedError):
         decode(DUMP + first)
+
+
+@pytest.mark.parametrize("generation", [1, 0xFFFF, 0x12345])
+def test_a_dump_tells_of_which_generation_it_is(generation: int) -> None:
+    """By the lower half; an empty one does not."""
+    told = wire.message(MessageType.NEWRULE, struct.pack(">BBH", 2, 0, generation & 0xFFFF))
+    assert is_of_generation(told, generation)
+    assert not is_of_generation(told, generation + 1)
+    assert not is_of_generation(b"", generation)
 
 
 def test_an_error_in_place_of_a_dump_is_told() -> None:

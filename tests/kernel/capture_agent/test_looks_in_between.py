@@ -1,0 +1,117 @@
+"""A pod that changes, or is large, while it is looked at: no look mixes two states or stops others.
+
+The changes are made by a channel that lets somebody else write in the middle of a look.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import cast
+
+import pytest
+
+from capture_agent.broker_client import Broker
+from capture_agent.held_sandboxes import HeldSandboxes
+from capture_agent.iptables_backend import IptablesBackend
+from capture_agent.nat_backends import NatView
+from capture_agent.netlink_backend import NetlinkBackend
+from capture_agent.nft_channel import NftChannel
+from capture_agent.zygote_client import Zygote
+from capture_nat.families import Family
+from kernel.pods import Pod
+
+V4 = Family.IPV4
+RULES = 4000
+"""Of somebody else: more than is read at once, less than is too much."""
+
+
+@dataclass
+class World:
+    """The backend, and what it holds."""
+
+    held: HeldSandboxes
+    backend: NetlinkBackend
+
+    async def view(self, pod: Pod) -> NatView:
+        """Look at a pod's IPv4 table."""
+        view = (await self.backend.observe(pod.sandbox(), (V4,)))[V4]
+        assert isinstance(view, NatView)
+        return view
+
+
+def ignored(_: str) -> None:
+    """Hear of a pod, and do nothing."""
+
+
+@pytest.fixture
+async def world(zygote: Zygote, tools: IptablesBackend) -> AsyncIterator[World]:
+    """A backend that nobody tells of changes."""
+    async with Broker(zygote) as opener:
+        held = HeldSandboxes(opener, ignored, ignored)
+        yield World(held, NetlinkBackend(held, tools))
+        held.close_all()
+
+
+@dataclass
+class Interrupted:
+    """A channel over which, once, somebody writes after the dump of the chains."""
+
+    channel: NftChannel
+    write: Callable[[], object]
+    has_written: bool = False
+
+    def dump_chains(self) -> bytes:
+        """Dump, and let the other write."""
+        dump = self.channel.dump_chains()
+        if not self.has_written:
+            self.has_written = True
+            self.write()
+        return dump
+
+    def __getattr__(self, name: str) -> object:
+        """Do everything else as the channel does."""
+        return getattr(self.channel, name)
+
+
+async def test_a_look_is_of_one_generation(world: World, pod: Pod) -> None:
+    """What changed in the middle of it is read anew as a whole."""
+    pod.run("nft", "add table ip nat; add chain ip nat A")
+    held = await world.held.hold(pod.sandbox())
+    write = "add chain ip nat B; add rule ip nat B return; add rule ip nat A jump B"
+    held.channel = cast("NftChannel", Interrupted(held.channel, lambda: pod.run("nft", write)))
+    view = await world.view(pod)
+    assert view.table.rules("A") == ("-A A -j B",)
+    assert view.table.chains.keys() == {"A", "B"}
+    assert view.generation == held.channel.generation()
+
+
+async def test_what_was_read_before_a_notice_is_not_believed_after_it(
+    world: World, pod: Pod
+) -> None:
+    """The kernel may have counted on already when the rules were still the old ones."""
+    await world.view(pod)
+    held = await world.held.hold(pod.sandbox())
+    pod.run("nft", "add table ip theirs")
+    assert held.seen is not None
+    held.seen = type(held.seen)(held.channel.generation(), held.seen.dump, held.seen.contents)
+    assert world.backend.is_unchanged(pod.sandbox())
+    for _ in range(2):
+        await asyncio.sleep(0)
+    assert not world.backend.is_unchanged(pod.sandbox())
+
+
+async def test_others_go_on_while_a_large_table_is_read(world: World, pod: Pod) -> None:
+    """It is read beside the event loop."""
+    script = "".join(
+        f"add rule ip nat A ip saddr 10.0.{each >> 8}.{each & 255} accept\n"
+        for each in range(RULES)
+    )
+    pod.run("nft", "-f", "-", stdin=f"add table ip nat\nadd chain ip nat A\n{script}")
+    await world.held.hold(pod.sandbox())
+    look = asyncio.create_task(world.view(pod))
+    turns = 0
+    while not look.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert len((await look).table.rules("A")) == RULES
+    assert turns > len(("it begins", "it waits", "it ends"))
