@@ -77,7 +77,7 @@ def _answer(request: Request, host: NetnsIdentity) -> Answer:
             if len(kinds) > MAX_DESCRIPTORS:
                 raise ValueError(f"{len(kinds)} sockets are more than {MAX_DESCRIPTORS}")
             with entered(sandbox, host) as user_namespace:
-                descriptors, absent = open_all(kinds)
+                descriptors, absent = open_all(kinds, user_namespace)
                 return Opened(user_namespace is not None, absent), descriptors
         case ListProcesses():
             return Processes(tuple(pod_processes())), []

@@ -9,11 +9,17 @@ import socket
 from collections.abc import Iterable
 
 from capture_agent.broker_protocol import LEGACY_LISTS, NETLINK_PROTOCOLS, SocketKind
-from capture_agent.legacy_tables import opened_list
+from capture_agent.legacy_lists import opened_lists
 
 
-def open_all(kinds: Iterable[SocketKind]) -> tuple[list[int], tuple[SocketKind, ...]]:
-    """Open a descriptor of each kind in the namespace that this thread is in.
+def open_all(
+    kinds: Iterable[SocketKind], user_namespace: int | None = None
+) -> tuple[list[int], tuple[SocketKind, ...]]:
+    """Open a descriptor of each kind, no list twice, in the network namespace of this thread.
+
+    Args:
+        kinds: what to open.
+        user_namespace: the descriptor of the one that owns the namespace, None if that is ours.
 
     Returns:
         The descriptors, which are the caller's to close, and the kinds that are absent there.
@@ -21,17 +27,21 @@ def open_all(kinds: Iterable[SocketKind]) -> tuple[list[int], tuple[SocketKind, 
     Raises:
         OSError: one could not be opened; then none is.
     """
+    chosen = tuple(kinds)
+    families = [LEGACY_LISTS[kind] for kind in chosen if kind in LEGACY_LISTS]
+    lists = opened_lists(families, user_namespace)
     opened: list[int] = []
     absent: list[SocketKind] = []
     try:
-        for kind in kinds:
-            descriptor = _open(kind)
-            if descriptor is None:
-                absent.append(kind)
+        for kind in chosen:
+            if kind in NETLINK_PROTOCOLS:
+                opened.append(_socket(kind))
+            elif LEGACY_LISTS[kind] in lists:
+                opened.append(lists.pop(LEGACY_LISTS[kind]))
             else:
-                opened.append(descriptor)
+                absent.append(kind)
     except BaseException:
-        close_all(opened)
+        close_all((*opened, *lists.values()))
         raise
     return opened, tuple(absent)
 
@@ -42,8 +52,6 @@ def close_all(descriptors: Iterable[int]) -> None:
         os.close(descriptor)
 
 
-def _open(kind: SocketKind) -> int | None:
-    if kind in LEGACY_LISTS:
-        return opened_list(LEGACY_LISTS[kind])
+def _socket(kind: SocketKind) -> int:
     flags = socket.SOCK_RAW | socket.SOCK_NONBLOCK
     return socket.socket(socket.AF_NETLINK, flags, NETLINK_PROTOCOLS[kind]).detach()

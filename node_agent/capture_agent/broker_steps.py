@@ -22,7 +22,8 @@ from capture_agent.broker_protocol import (
     Step,
     StepResult,
 )
-from capture_agent.legacy_tables import listed_tables, opened_list
+from capture_agent.legacy_lists import opened_lists
+from capture_agent.legacy_tables import listed_tables
 from capture_nat.families import Family
 
 _FAMILIES: Final[Mapping[int, Family]] = {
@@ -45,21 +46,23 @@ def take_all(steps: Iterable[Step], user_namespace: int | None) -> Iterator[Step
             if step.must_succeed and executed.returncode != 0:
                 return
         else:
-            yield _take(step)
+            yield _take(step, user_namespace)
 
 
-def _take(step: DumpNfTables | ListLegacyTables | Connect) -> StepResult:
+def _take(
+    step: DumpNfTables | ListLegacyTables | Connect, user_namespace: int | None
+) -> StepResult:
     match step:
         case DumpNfTables():
             return NfTables(nf_tables())
         case ListLegacyTables(family):
-            return LegacyTables(_legacy_tables(family))
+            return LegacyTables(_legacy_tables(_FAMILIES[family], user_namespace))
         case Connect():
             return Connected(_connect(step))
 
 
-def _legacy_tables(family: int) -> tuple[str, ...]:
-    descriptor = opened_list(_FAMILIES[family])
+def _legacy_tables(family: Family, user_namespace: int | None) -> tuple[str, ...]:
+    descriptor = opened_lists([family], user_namespace).get(family)
     if descriptor is None:
         return ()
     try:

@@ -83,17 +83,18 @@ def started_pod(
     uid = str(uuid.uuid4())
     cgroup = CGROUPS / "kubepods" / f"pod{uid}" / "c1"
     cgroup.mkdir(parents=True)
-    users = ["--user"] if own_users else []
-    argv = [*(["unshare", "--net", *users] if own_netns else []), "sh", "-c", script]
-    with subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    argv = [*(["unshare", "--net"] if own_netns else []), "sh", "-c", script]
+    users: contextlib.AbstractContextManager[tuple[str, ...]]
+    users = _user_namespace() if own_users else contextlib.nullcontext(())
+    with (
+        users as as_root_there,
+        subprocess.Popen(
+            [*as_root_there, *argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process,
+    ):
         pod = Pod(uid, process)
         try:
             pod.tell("up")
-            if own_users:
-                for kind in ("uid_map", "gid_map"):
-                    Path(f"/proc/{process.pid}/{kind}").write_text("0 100000 65536\n")
             (cgroup / "cgroup.procs").write_text(str(process.pid))
             if own_netns:
                 pod.run("ip", "link", "set", "lo", "up")
@@ -104,3 +105,23 @@ def started_pod(
             pod.kill()
             cgroup.rmdir()
             cgroup.parent.rmdir()
+
+
+@contextlib.contextmanager
+def _user_namespace() -> Iterator[tuple[str, ...]]:
+    """Make a user namespace for the block, and give the command that runs others as its root.
+
+    Its users are mapped before a network namespace is made in it, as runtimes do: the kernel gives
+    the files of a network namespace to whoever is root of its owner at that moment.
+    """
+    with subprocess.Popen(
+        ["unshare", "--user", "sh", "-c", "echo up; exec cat"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "up\n"
+        for kind in ("uid_map", "gid_map"):
+            Path(f"/proc/{holder.pid}/{kind}").write_text("0 100000 65536\n")
+        yield "nsenter", f"--user=/proc/{holder.pid}/ns/user", "--setuid=0", "--setgid=0"

@@ -23,11 +23,12 @@ from capture_agent.zygote_client import Zygote
 from capture_api.node_captures import PodState
 from capture_nat.commands import Command, DeleteRule, Flush, InsertFirst, Refill
 from capture_nat.rulesets import Chain
+from kernel.capture_agent.privileges import as_the_agent
 from kernel.capture_agent.released_tools import ReleaseBroker
 from kernel.capture_agent.worlds import FakeWorld, Interfering, PodWorld, World
 from kernel.conftest import fetched
 from kernel.iptables_releases import RELEASES
-from kernel.pods import Pod
+from kernel.pods import Pod, started_pod
 from reference_rules import REFERENCE_RULES
 from unit.capture_agent.captures import capture, program, record
 
@@ -41,11 +42,14 @@ FOREIGN = (
 )
 THEIRS = ("FOREIGN", "192.0.2.77")
 
+OWN_USERS = "own users"
+"""The tools, in a pod with a user namespace of its own, for an agent with its few capabilities."""
+
 LATER = f"{NFT} {RELEASES[-1].version}"
 """The tools of an image to come, beside those that others have."""
 
 
-@pytest.fixture(params=[FAKE, NFT, LATER, NETLINK, LEGACY, PYTHON_IPTABLES])
+@pytest.fixture(params=[FAKE, NFT, LATER, NETLINK, OWN_USERS, LEGACY, PYTHON_IPTABLES])
 async def world(
     request: pytest.FixtureRequest, pod: Pod, tools: IptablesBackend, zygote: Zygote
 ) -> AsyncIterator[World]:
@@ -57,6 +61,14 @@ async def world(
             held = HeldSandboxes(opener, lambda _: None, lambda _: None)
             yield PodWorld(NETLINK, NetlinkBackend(held, tools), pod, pod.sandbox())
             held.close_all()
+    elif request.param == OWN_USERS:
+        with started_pod(own_users=True) as own_users:
+            sandbox = own_users.sandbox()
+            async with Broker(zygote) as opener:
+                held = HeldSandboxes(opener, lambda _: None, lambda _: None)
+                with as_the_agent():
+                    yield PodWorld(NFT, NetlinkBackend(held, tools), own_users, sandbox)
+                held.close_all()
     elif request.param == LATER:
         async with ReleaseBroker(zygote, fetched(RELEASES[-1], request.config)) as runner:
             yield PodWorld(NFT, IptablesBackend(runner), pod, pod.sandbox())

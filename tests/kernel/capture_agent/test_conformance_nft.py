@@ -12,6 +12,7 @@ from capture_agent.python_iptables_backend import LEGACY
 from capture_agent.reconciling import Reconciler
 from capture_api.node_captures import PodState
 from capture_nft.transactions import Blob
+from kernel.capture_agent.privileges import as_the_agent
 from kernel.pods import ADDRESS, ADDRESS6, Pod, started_pod
 from unit.capture_agent.captures import capture, record
 
@@ -137,13 +138,14 @@ async def test_a_pod_with_users_of_its_own_is_read_here_and_written_there(
 ) -> None:
     """The status says who wrote, and why; an undisturbed pod is told as cheaply as any other."""
     sandbox = own_users.sandbox(ADDRESS, ADDRESS6)
-    after = await reconciler.capture(record(), capture(), sandbox)
-    assert (after.finding.state, after.backend) == (PodState.PROGRAMMED, NFT)
-    assert after.evidence().backend_reason == "the pod has a user namespace of its own"
-    assert backend.is_unchanged(sandbox)
-    own_users.run("ip6tables-nft", "-t", "nat", "-F", "ISTIO_OUTPUT")
-    assert not backend.is_unchanged(sandbox)
-    after = await reconciler.capture(after, capture(), sandbox)
+    with as_the_agent():
+        after = await reconciler.capture(record(), capture(), sandbox)
+        assert (after.finding.state, after.backend) == (PodState.PROGRAMMED, NFT)
+        assert after.evidence().backend_reason == "the pod has a user namespace of its own"
+        assert backend.is_unchanged(sandbox)
+        own_users.run("ip6tables-nft", "-t", "nat", "-F", "ISTIO_OUTPUT")
+        assert not backend.is_unchanged(sandbox)
+        after = await reconciler.capture(after, capture(), sandbox)
     assert (after.finding.state, after.repaired) == (PodState.PROGRAMMED, 1)
 
 

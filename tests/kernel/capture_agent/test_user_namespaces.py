@@ -1,16 +1,30 @@
 """A pod with a user namespace of its own (`hostUsers: false`): its rules are written inside."""
 
 import contextlib
+import errno
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from socket import AF_INET
 
 import pytest
 
+from capture_agent import legacy_lists
 from capture_agent.broker_client import Broker, result_of
-from capture_agent.broker_protocol import Execute, Executed, SocketKind
+from capture_agent.broker_protocol import (
+    LEGACY_LISTS,
+    Execute,
+    Executed,
+    ListLegacyTables,
+    SocketKind,
+)
+from capture_agent.legacy_lists import opened_lists
+from capture_agent.legacy_tables import LISTS, LegacyTables
 from capture_agent.reconciling import Reconciler
 from capture_api.node_captures import PodState
+from capture_nat.families import Family
+from kernel.capture_agent.privileges import as_the_agent
 from kernel.pods import Pod, started_pod
 from unit.capture_agent.captures import capture, record
 
@@ -59,11 +73,81 @@ async def test_who_opens_sockets_there_is_told(broker: Broker, own_users: Pod, p
             assert opened.own_user_namespace is expected
 
 
-async def test_such_a_pod_is_captured_by_the_tools(
-    broker: Broker, own_users: Pod, reconciler: Reconciler
-) -> None:
+async def test_such_a_pod_is_captured_by_the_tools(own_users: Pod, reconciler: Reconciler) -> None:
     """With the rules that let the proxy's own user pass."""
-    del broker
-    after = await reconciler.capture(record(), capture(), own_users.sandbox())
+    sandbox = own_users.sandbox()
+    with as_the_agent():
+        after = await reconciler.capture(record(), capture(), sandbox)
     assert after.finding.state is PodState.PROGRAMMED, after.finding
     assert "--uid-owner 1337" in own_users.run("iptables-nft", "-t", "nat", "-S")
+
+
+async def test_the_lists_of_legacy_tables_are_had_without_a_capability_for_it(
+    broker: Broker, own_users: Pod
+) -> None:
+    """They are for root of that user namespace alone, and tell what is there later on too."""
+    sandbox, there = own_users.sandbox(), Path(f"/proc/{own_users.pid}/net") / LISTS[Family.IPV4]
+    with as_the_agent():
+        with pytest.raises(PermissionError):
+            there.read_bytes()
+        opened = await broker.open(sandbox, *LEGACY_LISTS)
+    with contextlib.closing(opened):
+        legacy = LegacyTables(opened.legacy_lists)
+        assert not legacy.has_nat(Family.IPV4)
+        own_users.run("iptables-legacy", "-t", "nat", "-L")
+        assert legacy.has_nat(Family.IPV4)
+        assert not legacy.has_nat(Family.IPV6)
+
+
+async def test_nothing_leaks_when_lists_are_opened_by_a_child(
+    broker: Broker, own_users: Pod
+) -> None:
+    """Neither a descriptor of the broker nor a process."""
+    sandbox = own_users.sandbox()
+    (await broker.open(sandbox, *LEGACY_LISTS)).close()
+    before = await left_by(broker)
+    for _ in range(20):
+        (await broker.open(sandbox, *SocketKind)).close()
+        await broker.run(sandbox, ListLegacyTables(AF_INET))
+    assert await left_by(broker) == before
+
+
+async def left_by(broker: Broker) -> tuple[int, str]:
+    """Count the broker's descriptors and list its children, zombies too."""
+    await broker.process(1)  # the broker is done with the request before
+    process = Path(f"/proc/{broker.pid}")
+    children = process / "task" / str(broker.pid) / "children"
+    return len(list((process / "fd").iterdir())), children.read_text()
+
+
+def dies(_: int) -> None:
+    """End before anything is said."""
+    os._exit(0)
+
+
+def hangs(_: int) -> None:
+    """Wait for ever."""
+    signal.pause()
+
+
+def is_refused(_: int) -> None:
+    """Be told by the kernel that it may not."""
+    raise OSError(errno.EPERM, "setns")
+
+
+@pytest.mark.parametrize(
+    ("join", "number"),
+    [(dies, errno.EPIPE), (hangs, errno.ETIMEDOUT), (is_refused, errno.EPERM)],
+)
+def test_a_child_that_fails_is_an_error_and_gone(
+    monkeypatch: pytest.MonkeyPatch, join: Callable[[int], None], number: int
+) -> None:
+    """Whether it dies, hangs, or may not join."""
+    monkeypatch.setattr(legacy_lists, "become_root_of", join)
+    monkeypatch.setattr(legacy_lists, "SECONDS", 0.1 if join is hangs else 10.0)
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    before = children.read_text()
+    with pytest.raises(OSError, match="user namespace") as raised:
+        opened_lists(Family, user_namespace=0)
+    assert raised.value.errno == number
+    assert children.read_text() == before
