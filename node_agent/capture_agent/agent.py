@@ -39,6 +39,7 @@ from capture_agent.sandboxes import Sandbox
 from capture_agent.start_gate import StartGate
 from capture_agent.status_writer import StatusWriter
 from capture_agent.tcp_sockets import tcp_listeners
+from capture_agent.told_sandboxes import ToldSandboxes
 from capture_api import node_captures
 from capture_api.capture_programs import CaptureProgram
 from capture_api.names import API_VERSION, CAPTURE_PROGRAMS
@@ -120,10 +121,9 @@ class Agent:
         )
         self._gate = StartGate(
             loop=self._loop,
-            finder=self._finder,
+            sandboxes=ToldSandboxes(self._finder, self._held.close),
             candidates=Candidates(self._programs.objects),
             never_refused=INDISPENSABLE | {options.namespace},
-            closed=self._held.close,
             told=self._nri_told,
         )
         self._published = NodeCaptureStatus()

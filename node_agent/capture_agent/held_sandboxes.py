@@ -24,6 +24,7 @@ from capture_nat.families import Family
 from capture_nft.contents import Contents
 from capture_nft.errors import NftError
 from capture_nft.generations import Change
+from capture_nri.pod_sandboxes import PodSandbox
 
 _SOCKETS = (SocketKind.NETFILTER, SocketKind.NETFILTER, SocketKind.SOCK_DIAG)
 _KINDS = (*_SOCKETS, SocketKind.LEGACY_IPV4, SocketKind.LEGACY_IPV6)
@@ -110,10 +111,10 @@ class HeldSandboxes:
             self._held[sandbox.key] = held
         return held
 
-    def close(self, pod_uid: str) -> None:
-        """Let go of a pod's sandboxes."""
+    def close(self, ended: PodSandbox) -> None:
+        """Let go of a sandbox of which the runtime says that it ended; its pod may have another."""
         for key, held in tuple(self._held.items()):
-            if held.sandbox.pod_uid == pod_uid:
+            if _is_same(held.sandbox, ended):
                 self._close(key)
 
     def drop(self, sandbox: Sandbox) -> None:
@@ -172,6 +173,14 @@ class HeldSandboxes:
 
 def _is_by(pid: int, heard: Change | Overflow) -> bool:
     return isinstance(heard, Change) and heard.pid == pid
+
+
+def _is_same(sandbox: Sandbox, described: PodSandbox) -> bool:
+    if sandbox.pid:
+        leads_there = sandbox.pid == described.pid
+    else:
+        leads_there = sandbox.path == described.netns_path
+    return leads_there and sandbox.pod_uid == described.uid
 
 
 def _actor(heard: Change | Overflow, own_pid: int) -> str:

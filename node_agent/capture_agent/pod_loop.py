@@ -5,8 +5,9 @@ Goals:
 * A pod is looked at at once when its dispatch or its program changes, or when somebody changed its
   rules and the kernel said so; soon when something it needs is awaited; and now and then otherwise:
   not every change makes a noise. (`looks` is the clockwork.)
-* A pod that starts is looked at at once, dispatched or not (`start`). Until it is dispatched, or
-  its sandbox is gone, it is kept up like any other.
+* A pod that starts is looked at at once, dispatched or not (`look_now`). Until it is dispatched, or
+  its sandbox is gone, it is kept up like any other. Each look at a sandbox that has no container
+  yet knows that (from `begins` to `started`), whatever it was that asked for the look.
 * What was dispatched last holds until something else is dispatched: a NodeCapture that is deleted,
   or an API server that is gone, takes nothing away from a running pod.
 * An agent begins where the one before it ended. Without anything dispatched it may `go_on`, which
@@ -57,6 +58,8 @@ class PodLoop:
         self._records: dict[str, PodRecord] = {}
         self._counts: set[str] = set()
         """UIDs of the pods that are what they were when the last look at them began."""
+        self._starting: set[str] = set()
+        """UIDs of the pods whose sandbox has no container yet, as the runtime calls them."""
         self._past_drift: tuple[PastDrift, ...] = ()
         self._kept: Checkpoint | None = kept or Checkpoint()
         self._node_capture_uid = ""
@@ -143,11 +146,30 @@ class PodLoop:
             self._records[pod.uid] = PodRecord(pod=pod, is_provisional=True)
         self.look_again(pod.uid)
 
-    async def start(self, pod: DispatchedPod, *, is_starting: bool) -> PodRecord | None:
-        """Examine a pod at once, as the dispatch has it, or else as given here.
+    def begins(self, pod_uid: str) -> None:
+        """Take note that a pod has a new sandbox without a container.
 
-        `is_starting` says that the runtime waits with the pod's first container: what was found
-        before was found in another sandbox.
+        What was found before was found in another one. A static pod goes by either UID.
+        """
+        self._starting.add(pod_uid)
+        for record in self._of(pod_uid):
+            self._forget_sandbox(record)
+
+    def started(self, pod_uid: str) -> None:
+        """Take note that a pod may have a container from now on; a static one by either UID.
+
+        What a look that is going on brings into the sandbox may come after that: it is not
+        believed, and the next one finds what there is.
+        """
+        if pod_uid not in self._starting:
+            return
+        self._starting.remove(pod_uid)
+        for record in self._of(pod_uid):
+            self._counts.discard(record.pod.uid)
+            self._looks.soon(record.pod.uid)
+
+    async def look_now(self, pod: DispatchedPod) -> PodRecord | None:
+        """Examine a pod at once, as the dispatch has it, or else as given here.
 
         Returns:
             What was found, or None if the pod left meanwhile.
@@ -155,18 +177,9 @@ class PodLoop:
         record = self.known(pod.uid) or PodRecord(pod=pod, is_provisional=True)
         if record.is_provisional:
             record = replace(record, pod=pod)
-        self._records[record.pod.uid] = record = replace(record, is_starting=is_starting)
-        if is_starting:
-            self._forget_sandbox(record)
-        await self._looks.now(record.pod.uid)
-        return self._records.get(record.pod.uid)
-
-    def started(self, pod_uid: str) -> None:
-        """Take note that a pod's first container is created now."""
-        record = self.known(pod_uid)
-        if record is not None and record.is_starting:
-            self._records[record.pod.uid] = replace(record, is_starting=False)
-            self._looks.soon(record.pod.uid)
+        self._records[pod.uid] = record
+        await self._looks.now(pod.uid)
+        return self._records.get(pod.uid)
 
     def reassign(self, pod: DispatchedPod) -> None:
         """Decide otherwise about a pod that nobody has dispatched yet."""
@@ -193,6 +206,7 @@ class PodLoop:
 
         A pod that nobody dispatched is forgotten as a whole.
         """
+        self._starting.discard(pod_uid)
         for record in self._of(pod_uid):
             if record.is_provisional:
                 self._drop(record.pod.uid)
@@ -210,7 +224,8 @@ class PodLoop:
         if uid not in self._records:
             return Next.NEVER
         self._counts.add(uid)
-        examined = await self._examine(self._records[uid])
+        record = self._records[uid]
+        examined = await self._examine(replace(record, is_starting=self._is_starting(record)))
         if uid not in self._counts:
             return Next.NEVER  # or else when whoever put it back in has asked for
         self._put_back(examined)
@@ -257,7 +272,7 @@ class PodLoop:
         record = replace(
             examined,
             pod=current.pod,
-            is_starting=current.is_starting,
+            is_starting=False,
             is_provisional=current.is_provisional,
             examined_generation=generation,
         )
@@ -270,6 +285,9 @@ class PodLoop:
             return (self._records[pod_uid],)
         records = self._records.values()
         return tuple(each for each in records if each.pod.static_pod_uid == pod_uid)
+
+    def _is_starting(self, record: PodRecord) -> bool:
+        return not self._starting.isdisjoint((record.pod.uid, record.pod.static_pod_uid))
 
     def _forget_sandbox(self, record: PodRecord) -> None:
         self._records[record.pod.uid] = record.without_sandbox()

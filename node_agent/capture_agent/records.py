@@ -63,7 +63,7 @@ class PodRecord(msgspec.Struct, frozen=True):
     last_drift: LastDrift | None = None
     backoff: RepairBackoff = RepairBackoff()
     is_starting: bool = False
-    """Whether the runtime waits with the pod's first container for us."""
+    """Whether the pod has no container yet: so for the time of a look, and never kept."""
     is_provisional: bool = False
     """Whether it was not dispatched yet: it is starting, and a program selects it."""
     examined_generation: int = 0

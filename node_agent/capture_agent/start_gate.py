@@ -11,13 +11,13 @@ namespaces that the cluster can't do without are never refused anything.
 """
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from capture_agent.candidates import Candidates
 from capture_agent.pod_loop import PodLoop
 from capture_agent.records import PodRecord
+from capture_agent.told_sandboxes import ToldSandbox, ToldSandboxes
 from capture_api.contests import Candidate
 from capture_api.node_captures import DispatchedPod, PodState
 from capture_nri.pod_sandboxes import PodSandbox
@@ -28,16 +28,6 @@ _RUNTIME_LABELS = ("io.kubernetes.pod.", "io.cri-containerd.")
 """What the kubelet and the runtime add to a pod's labels."""
 
 _MAY_START = frozenset({PodState.PROGRAMMED, PodState.NOT_APPLICABLE})
-
-
-class Finder(Protocol):
-    """Knows where pods' sandboxes are."""
-
-    def tell(self, described: PodSandbox) -> None:
-        """Take note of a sandbox that the runtime describes: it is that of its pod from now on."""
-
-    def ended(self, pod_uid: str) -> None:
-        """Forget what the runtime said of a pod: its sandbox is gone."""
 
 
 class Told(Protocol):
@@ -66,39 +56,27 @@ class _Claim:
         return f"{self.pod.namespace}/{name}"
 
 
-@dataclass(slots=True)
-class _Sandbox:
-    """A sandbox that the runtime told of."""
-
-    described: PodSandbox
-    is_empty: bool = False
-    """Whether it is known to have had no container yet."""
-    is_ready: bool = False
-    """Whether its containers may be created."""
-
-
 @dataclass(frozen=True, slots=True)
 class StartGate:
     """Decides about starting pods.
 
-    `never_refused` are namespaces whose pods start in any case. `closed` is given the UID of each
-    pod whose sandbox ended; `told` hears whether the runtime asks us.
+    `never_refused` are namespaces whose pods start in any case; `told` hears whether the runtime
+    asks us.
     """
 
     loop: PodLoop
-    finder: Finder
+    sandboxes: ToldSandboxes
     candidates: Candidates
     never_refused: frozenset[str]
-    closed: Callable[[str], None]
     told: Told
-    _sandboxes: dict[str, _Sandbox] = field(default_factory=dict)
-    """By the UID of their pod."""
 
     async def synchronize(self, sandboxes: tuple[PodSandbox, ...]) -> None:
         """Take over the sandboxes that are there: their containers may run."""
-        for gone in self._sandboxes.keys() - {described.uid for described in sandboxes}:
+        living = self.sandboxes.living(sandboxes)
+        pods = {described.uid for described in living}
+        for gone in [each for each in self.sandboxes if each.described.uid not in pods]:
             self._let_go(gone)
-        for described in sandboxes:
+        for described in living:
             self._take_over(described)
             claim = self._claim(described)
             if claim is not None:
@@ -108,24 +86,24 @@ class StartGate:
         """Capture a pod that has no container yet; if that fails, its containers are refused."""
         sandbox = self._take_over(described)
         sandbox.is_empty, sandbox.is_ready = True, False
+        self.loop.begins(described.uid)
         claim = self._claim(described)
-        why_not = None if claim is None else await self._why_not(claim, is_starting=True)
-        sandbox.is_ready = why_not is None
+        if claim is not None:
+            await self.loop.look_now(claim.pod)
 
     async def container_starts(self, described: PodSandbox) -> str | None:
         """Capture a pod that is not captured yet; a text refuses the container."""
-        is_ready = self._is_ready(described)
         sandbox = self._take_over(described)
-        refusal = None if is_ready else await self._decide(sandbox)
+        refusal = None if sandbox.is_ready else await self._refusal_of(sandbox)
         if refusal is None:
-            sandbox.is_ready = True
             self._begin(sandbox)
         return refusal
 
     async def pod_stopped(self, described: PodSandbox) -> None:
         """Let go of a sandbox that ends."""
-        if self._told_of(described) is not None:
-            self._let_go(described.uid)
+        sandbox = self.sandboxes.get(described)
+        if sandbox is not None:
+            self._let_go(sandbox)
 
     async def pod_removed(self, described: PodSandbox) -> None:
         """Let go of a sandbox that was not stopped first."""
@@ -145,70 +123,62 @@ class StartGate:
         self.told(connected=True, runtime=runtime, version=version)
 
     def disconnected(self, why: str) -> None:
-        """Pods start without us."""
+        """Pods start without us: any sandbox may have containers from now on."""
         del why  # which the connection has logged
+        for sandbox in self.sandboxes:
+            self._is_not_empty(sandbox)
         self.told(connected=False, runtime="", version="")
 
     def program_changed(self, namespace: str, name: str) -> None:
         """Decide anew about pods that nobody has dispatched yet."""
         self.candidates.changed(namespace, name)
-        for described in (sandbox.described for sandbox in self._sandboxes.values()):
+        for described in (sandbox.described for sandbox in self.sandboxes):
             record = self._known(described)
             if described.namespace == namespace and record is not None and record.is_provisional:
                 claim = self._claim(described)
                 self.loop.reassign(claim.pod if claim else _pod(described, None))
 
-    def _told_of(self, described: PodSandbox) -> _Sandbox | None:
-        """Give what is known of a sandbox; the pod may have had another one before."""
-        sandbox = self._sandboxes.get(described.uid)
-        is_same = sandbox is not None and sandbox.described.id == described.id
-        return sandbox if is_same else None
+    def _take_over(self, described: PodSandbox) -> ToldSandbox:
+        before = self.sandboxes.of_pod(described.uid)
+        if before is not None and before.described.id != described.id:
+            self._let_go(before)  # whose end was not told
+        return self.sandboxes.tell(described)
 
-    def _take_over(self, described: PodSandbox) -> _Sandbox:
-        sandbox = self._told_of(described)
-        if sandbox is None:
-            sandbox = self._sandboxes[described.uid] = _Sandbox(described)
-        elif sandbox.described == described:
-            return sandbox
-        sandbox.described = described
-        self.finder.tell(described)
-        return sandbox
+    def _let_go(self, sandbox: ToldSandbox) -> None:
+        self.sandboxes.let_go(sandbox)
+        self.loop.ended(sandbox.described.uid)
 
-    def _let_go(self, pod_uid: str) -> None:
-        del self._sandboxes[pod_uid]
-        self.finder.ended(pod_uid)
-        self.closed(pod_uid)
-        self.loop.ended(pod_uid)
+    def _begin(self, sandbox: ToldSandbox) -> None:
+        sandbox.is_ready = True
+        self._is_not_empty(sandbox)
+
+    def _is_not_empty(self, sandbox: ToldSandbox) -> None:
+        sandbox.is_empty = False
+        self.loop.started(sandbox.described.uid)
 
     def _known(self, described: PodSandbox) -> PodRecord | None:
         uid, namespace, name = described.uid, described.namespace, described.name
         return self.loop.known(uid) or self.loop.mirror(uid, namespace, name)
 
-    def _is_ready(self, described: PodSandbox) -> bool:
-        sandbox = self._told_of(described)
-        if sandbox is None or sandbox.is_empty or sandbox.is_ready:
-            return sandbox is not None and sandbox.is_ready
-        # It started while the agent was away, and its containers may run.
-        record = self._known(described)
-        return record is None or record.captured is not None
-
-    def _begin(self, sandbox: _Sandbox) -> None:
-        if sandbox.is_empty:
-            sandbox.is_empty = False
-            record = self._known(sandbox.described)
-            if record is not None:
-                self.loop.started(record.pod.uid)
-
-    async def _decide(self, sandbox: _Sandbox) -> str | None:
+    async def _refusal_of(self, sandbox: ToldSandbox) -> str | None:
+        """Decide about a sandbox into which no container was let."""
         claim = self._claim(sandbox.described)
-        if claim is None:
+        if claim is None or self._is_captured(sandbox, claim):
             return None
-        why_not = await self._why_not(claim, is_starting=sandbox.is_empty)
+        record = await self.loop.look_now(claim.pod)
+        why_not = None if record is None else _why_not(record)
         return None if why_not is None else self._refusal(claim, why_not)
 
-    async def _why_not(self, claim: _Claim, *, is_starting: bool) -> str | None:
-        record = await self.loop.start(claim.pod, is_starting=is_starting)
-        return None if record is None else _why_not(record)
+    def _is_captured(self, sandbox: ToldSandbox, claim: _Claim) -> bool:
+        """Whether a look has found just this sandbox as it is to be.
+
+        What is known of one that started unseen may have been found in the one before it.
+        """
+        record = self._known(sandbox.described) if sandbox.is_empty else None
+        if record is None or claim.pod.program is None:
+            return False
+        is_held = record.held_hash == claim.pod.program.hash
+        return is_held and record.finding.state is PodState.PROGRAMMED
 
     def _claim(self, described: PodSandbox) -> _Claim | None:
         if described.netns_path is None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
 from capture_agent.broker_client import Broker, OpenedSockets, SandboxRefusedError
 from capture_agent.broker_protocol import NETLINK_PROTOCOLS, Refusal, SocketKind
@@ -33,6 +34,7 @@ from capture_nat.families import Family
 from capture_nat.planning import plan_changes
 from capture_nft import messages
 from capture_nft.transactions import Blob
+from capture_nri.pod_sandboxes import PodSandbox
 from kernel.capture_agent.cables import cable_to_be_gone
 from kernel.capture_agent.single_tables import viewed, write
 from kernel.pods import ADDRESS, Pod, started_pod
@@ -68,6 +70,15 @@ async def holder(zygote: Zygote) -> AsyncIterator[Holder]:
         holder.held.close_all()
 
 
+def told_of(sandbox: Sandbox) -> PodSandbox:
+    """Describe a sandbox as the runtime does."""
+    return PodSandbox(
+        id="s", uid=sandbox.pod_uid, namespace="demo", name="web", labels={}, annotations={},
+        runtime_handler="", netns_path=sandbox.path or "/run/netns/cni", pid=sandbox.pid,
+        ips=sandbox.pod_ips,
+    )  # fmt: skip
+
+
 async def one_loop_turn() -> None:
     """Let the event loop ask once what there is, and do it."""
     for _ in range(2):
@@ -100,10 +111,10 @@ async def test_a_sandbox_whose_process_ends_is_let_go(holder: Holder, other_pod:
 async def test_holding_and_letting_go_leaves_no_descriptor(holder: Holder, pod: Pod) -> None:
     """Whichever way it is let go."""
     await holder.held.hold(pod.sandbox())
-    holder.held.close(pod.uid)
+    holder.held.close(told_of(pod.sandbox()))
     before = descriptors()
     ways: tuple[Callable[[], None], ...] = (
-        partial(holder.held.close, pod.uid),
+        partial(holder.held.close, told_of(pod.sandbox())),
         partial(holder.held.drop, pod.sandbox()),
         holder.held.close_all,
     )
@@ -111,6 +122,22 @@ async def test_holding_and_letting_go_leaves_no_descriptor(holder: Holder, pod: 
         await holder.held.hold(pod.sandbox())
         let_go()
         assert descriptors() == before
+
+
+async def test_the_end_of_one_sandbox_leaves_the_other_of_its_pod(
+    many: Holder, pod: Pod, holder: Holder
+) -> None:
+    """With a process or without; and other pods' anyway."""
+    old = sandbox_number(0)
+    new = replace(sandbox_number(1), pod_uid=old.pod_uid, path="/run/netns/new")
+    for each in (old, new, sandbox_number(2)):
+        await many.held.hold(each)
+    many.held.close(told_of(old))
+    assert (many.held.get(old), len(many.held)) == (None, 2)
+    many.held.close_all()
+    await holder.held.hold(pod.sandbox())
+    holder.held.close(told_of(replace(pod.sandbox(), pid=0)))
+    assert len(holder.held) == 1
 
 
 async def test_a_foreign_change_is_heard_in_the_same_loop_turn(holder: Holder, pod: Pod) -> None:

@@ -512,7 +512,8 @@ def test_a_starting_pod_is_looked_at_before_it_is_dispatched() -> None:
 
     async def script(node: Node) -> None:
         node.loop.dispatch(node_capture(4))
-        found = await node.loop.start(pod("a"), is_starting=True)
+        node.loop.begins("a")
+        found = await node.loop.look_now(pod("a"))
         assert found is not None
         assert (found.finding.state, found.is_provisional) == (PodState.PROGRAMMED, True)
         assert (node.status.observed_generation, len(node.status.pods)) == (4, 1)
@@ -528,7 +529,8 @@ def test_a_starting_pod_outlives_dispatches_that_do_not_list_it_yet() -> None:
     """They are older than the pod; it is kept up until its sandbox is gone."""
 
     async def script(node: Node) -> None:
-        await node.loop.start(pod("a"), is_starting=True)
+        node.loop.begins("a")
+        await node.loop.look_now(pod("a"))
         node.loop.dispatch(node_capture(1, pod("b")))
         await asyncio.sleep(6)
         assert len(node.status.pods) == 2
@@ -569,7 +571,8 @@ def test_what_a_look_finds_in_a_sandbox_that_ends_meanwhile_is_not_believed() ->
         await asyncio.sleep(0.5)
         node.look = programmed
         node.loop.ended("a")
-        await node.loop.start(pod("b"), is_starting=True)
+        node.loop.begins("b")
+        await node.loop.look_now(pod("b"))
         await asyncio.sleep(1)
         assert [each.netns for each in node.status.pods] == [None, None]
 
@@ -583,7 +586,8 @@ def test_a_sandbox_that_starts_begins_with_nothing() -> None:
         node.loop.dispatch(node_capture(1, pod("a")))
         await asyncio.sleep(1)
         node.look = programmed
-        found = await node.loop.start(pod("a"), is_starting=True)
+        node.loop.begins("a")
+        found = await node.loop.look_now(pod("a"))
         assert found is not None
         assert (found.held_in, found.captured) == (None, None)
 
@@ -595,7 +599,8 @@ def test_a_starting_pod_has_what_the_dispatch_says() -> None:
 
     async def script(node: Node) -> None:
         node.loop.dispatch(node_capture(1, pod("a", captured=False)))
-        found = await node.loop.start(pod("a"), is_starting=True)
+        node.loop.begins("a")
+        found = await node.loop.look_now(pod("a"))
         assert found is not None
         assert found.pod.program is None
 
@@ -619,7 +624,8 @@ def test_two_looks_never_meet_in_a_pod() -> None:
         await asyncio.sleep(0.5)
         node.loop.dispatch(node_capture(2))
         node.loop.dispatch(node_capture(3, pod("a")))
-        await node.loop.start(pod("a"), is_starting=True)
+        node.loop.begins("a")
+        await node.loop.look_now(pod("a"))
         await asyncio.sleep(1)
 
     assert play(Watched(), script).times("a") == [1, 2]
@@ -642,7 +648,8 @@ def test_a_static_pod_is_taken_over_by_its_mirror_and_by_nobody_else() -> None:
     """The mirror has its name; a pod that only says so is looked at as any other."""
 
     async def script(node: Node) -> None:
-        await node.loop.start(pod("hash"), is_starting=True)
+        node.loop.begins("hash")
+        await node.loop.look_now(pod("hash"))
         forged = replace(pod("forged"), static_pod_uid="hash")
         node.loop.dispatch(node_capture(1, forged))
         assert node.loop.known("hash") is not None
