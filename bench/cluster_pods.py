@@ -9,6 +9,7 @@ from typing import Any
 
 from capture_api.names import API_VERSION
 from local_cluster import access
+from local_cluster.commands import run
 from local_cluster.node import CONTROL_PLANE_NODE
 from watches import Watch, watched
 
@@ -37,11 +38,12 @@ class BenchCluster:
         return [str(self.cluster.kubectl), "--kubeconfig", str(self.cluster.kubeconfig)]
 
     def on_node(self, *argv: str, stdin: str | None = None) -> str:
-        """Run a command as root on the node and return its output."""
-        done = subprocess.run(
-            access.nsenter_node(argv), input=stdin, stdout=subprocess.PIPE, text=True, check=True
-        )
-        return done.stdout
+        """Run a command as root on the node and return its output.
+
+        Raises:
+            LocalClusterError: it failed; what it warns of otherwise is not shown.
+        """
+        return run(access.nsenter_node(argv), stdin=stdin)
 
     @contextmanager
     def running_pods(self, count: int) -> Iterator[list[int]]:
