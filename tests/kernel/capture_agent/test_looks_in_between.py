@@ -13,12 +13,15 @@ import pytest
 from capture_agent.broker_client import Broker
 from capture_agent.held_sandboxes import HeldSandboxes
 from capture_agent.iptables_backend import IptablesBackend
-from capture_agent.nat_backends import NatView
+from capture_agent.nat_backends import NatChange, NatView, TableChangedError, TableFailure
 from capture_agent.netlink_backend import NetlinkBackend
 from capture_agent.nft_channel import NftChannel
 from capture_agent.zygote_client import Zygote
+from capture_nat.compiling import compile_program
 from capture_nat.families import Family
+from capture_nat.planning import plan_changes
 from kernel.pods import Pod
+from unit.capture_agent.captures import program
 
 V4 = Family.IPV4
 RULES = 4000
@@ -97,6 +100,38 @@ async def test_what_was_read_before_a_notice_is_not_believed_after_it(
     assert world.backend.is_unchanged(pod.sandbox())
     for _ in range(2):
         await asyncio.sleep(0)
+    assert not world.backend.is_unchanged(pod.sandbox())
+
+
+async def written(world: World, pod: Pod, view: NatView) -> TableFailure | None:
+    """Write the reference rules for what was seen."""
+    plan = plan_changes(compile_program(program(), V4), view.table, frozenset())
+    return (await world.backend.apply(pod.sandbox(), {V4: NatChange(view, plan)})).get(V4)
+
+
+async def test_what_somebody_wrote_since_the_look_is_not_overwritten_unseen(
+    world: World, pod: Pod
+) -> None:
+    """The kernel knows, whether we have heard of it or not."""
+    view = await world.view(pod)
+    pod.run("nft", "add table ip nat; add chain ip nat THEIRS")
+    before = pod.run("nft", "list", "ruleset")
+    assert isinstance(await written(world, pod, view), TableChangedError)
+    assert pod.run("nft", "list", "ruleset") == before
+    later = await world.view(pod)
+    assert isinstance(await written(world, pod, view), TableChangedError), "it is of before"
+    assert pod.run("nft", "list", "ruleset") == before
+    assert await written(world, pod, later) is None
+
+
+async def test_a_legacy_table_is_a_change_although_the_kernel_does_not_tell(
+    world: World, pod: Pod
+) -> None:
+    """It makes no generation and no notice."""
+    assert await written(world, pod, await world.view(pod)) is None
+    await world.view(pod)
+    assert world.backend.is_unchanged(pod.sandbox())
+    pod.run("ip6tables-legacy", "-t", "nat", "-L")
     assert not world.backend.is_unchanged(pod.sandbox())
 
 
