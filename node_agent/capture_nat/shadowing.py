@@ -1,7 +1,8 @@
 """Which rules ahead of our jump could take the packets that it is there for: TCP, or also UDP.
 
 Judged on the safe side: a rule counts unless it is clear that they pass it. Its addresses,
-interfaces and matches are not weighed against the program.
+interfaces and matches are not weighed against the program. A rule of which more is known than its
+text says has a remark in brackets ahead of all options, as no tool prints it, and always counts.
 """
 
 from collections import defaultdict
@@ -43,7 +44,7 @@ def shadowing_rule(
 
 def _may_decide(rule: str, table: NatTable, deciding: frozenset[str]) -> bool:
     # In a base chain RETURN is the policy, and a goto never comes back to the next rule.
-    return any(
+    return _has_remark(rule) or any(
         flag == "-g" or target == "RETURN" or target in deciding or _is_terminal(target, table)
         for flag, target in targets(rule)
     )
@@ -54,6 +55,8 @@ def _deciding_chains(table: NatTable, protocols: frozenset[str]) -> frozenset[st
     deciding: set[str] = set()
     callers: defaultdict[str, set[str]] = defaultdict(set)
     for name, chain in table.chains.items():
+        if any(map(_has_remark, chain.rules)):
+            deciding.add(name)
         for target in _targets(chain, protocols):
             callers[target].add(name)
             if _is_terminal(target, table):
@@ -70,6 +73,11 @@ def _targets(chain: TableChain, protocols: frozenset[str]) -> Iterator[str]:
     for rule in chain.rules:
         if _may_match(rule, protocols):
             yield from (target for _, target in targets(rule))
+
+
+def _has_remark(rule: str) -> bool:
+    _, _, *options = rule.split(" ", 2)
+    return any(text.startswith("(") for text in options)
 
 
 def _is_terminal(target: str, table: NatTable) -> bool:

@@ -30,5 +30,12 @@ class UnknownExpressionError(NftError):
     """
 
 
+class UnknownExtensionError(UnknownExpressionError):
+    """An extension of x_tables that is not known here, in a rule that else is one of iptables.
+
+    The tools print all of it.
+    """
+
+
 class UnreadableRuleError(NftError):
     """A text that is no rule, or none of the grammar that is read here."""

@@ -67,6 +67,11 @@ class Counter:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """Goes on so many times in a while; how many is not read."""
+
+
+@dataclass(frozen=True, slots=True)
 class Immediate:
     """Decides: a verdict, with a chain for `JUMP` and `GOTO`."""
 
@@ -95,3 +100,5 @@ class XtTarget:
 Expression = (
     Meta | Payload | Bitwise | Cmp | Range | Counter | Immediate | XtMatch | XtTarget
 )  # fmt: skip
+Held = Expression | Limit
+"""What rules hold that are read; a limit is never written."""

@@ -17,6 +17,7 @@ from capture_nft.expressions import (
 
 SOURCE_PORT_OFFSET: Final = 0
 DESTINATION_PORT_OFFSET: Final = 2
+PORT_SIZE: Final = 2
 ANY_PORT: Final = (0, 0xFFFF)
 ALL_BITS: Final = 0xFFFFFFFF
 _NATIVE: Final = struct.Struct("=I")
@@ -32,8 +33,8 @@ class Ports:
 
     def expressions(self, offset: int) -> tuple[Expression, ...]:
         """Load the port at an offset of the transport header and compare it."""
-        load = Payload(TRANSPORT_HEADER, offset, 2)
-        first, last = self.first.to_bytes(2, "big"), self.last.to_bytes(2, "big")
+        load = Payload(TRANSPORT_HEADER, offset, PORT_SIZE)
+        first, last = (port.to_bytes(PORT_SIZE, "big") for port in (self.first, self.last))
         if first == last:
             return load, Cmp(first, self.inverted)
         return load, Range(first, last, self.inverted)

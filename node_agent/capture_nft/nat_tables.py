@@ -8,23 +8,42 @@ a chain, or by a set, which iptables leaves out. What is ours is decided by what
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import Final
 
 from capture_nat.families import Family
 from capture_nat.tables import NatTable, TableChain, UnreadableTableError
-from capture_nft.errors import MalformedDumpError, UnknownExpressionError, UnreadableRuleError
+from capture_nft.errors import (
+    MalformedDumpError,
+    UnknownExpressionError,
+    UnknownExtensionError,
+    UnreadableRuleError,
+)
 from capture_nft.messages import NAT
 from capture_nft.reading import rule_of
 from capture_nft.rule_texts import RuleTexts
 from capture_nft.snapshots import NftRule, Snapshot
 from capture_nft.uapi import NfFamily
 
-Places = Mapping[tuple[str, int], str]
-"""Something about rules, by their chain and their index in it."""
+_MORE: Final = "(more than iptables prints)"
+
+
+class Unread(Enum):
+    """Why a rule could not be read, as far as it matters to what the tools print."""
+
+    EXTENSION = auto()
+    """It has an extension that is not known here: the tools print all of it."""
+    ELSE = auto()
+    """It is none of iptables', which may print less than it is, or something else."""
+
+
+Places = Mapping[tuple[str, int], Unread]
+"""Rules that could not be read, by their chain and their index in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadTable:
-    """A table, and why some of its rules could not be read.
+    """A table, and which of its rules could not be read.
 
     Those have a text that no rule is printed as, `-A CHAIN (unreadable: ...)`.
     """
@@ -43,13 +62,13 @@ def nat_table_of(snapshot: Snapshot, family: Family, texts: RuleTexts) -> ReadTa
     """
     number = NfFamily.of(family)
     rules: defaultdict[str, list[str]] = defaultdict(list)
-    unknown: dict[tuple[str, int], str] = {}
+    unknown: dict[tuple[str, int], Unread] = {}
     for rule in snapshot.rules:
         if (rule.family, rule.table) == (number, NAT):
             found = rules[rule.chain]
-            text, reason = _text(rule, family, texts)
-            if reason:
-                unknown[rule.chain, len(found)] = reason
+            text, unread = _text(rule, family, texts)
+            if unread:
+                unknown[rule.chain, len(found)] = unread
             found.append(text)
     chains: dict[str, TableChain] = {}
     for chain in snapshot.chains:
@@ -66,7 +85,10 @@ def nat_table_of(snapshot: Snapshot, family: Family, texts: RuleTexts) -> ReadTa
 def filled_in(table: NatTable, unknown: Places, printed: NatTable) -> NatTable:
     """Put the tools' texts of rules that could not be read into a table.
 
-    A text that could be a rule of ours is not what the kernel holds: that would have been read.
+    A text that could be a rule of ours is not what the kernel holds: that would have been read. And
+    where the rule is none of iptables', its text begins with a remark that no tool prints: it may
+    decide about packets that it seems to pass, as one with a map of verdicts or `-p` of more than
+    one protocol.
 
     Args:
         table: what was read.
@@ -83,23 +105,37 @@ def filled_in(table: NatTable, unknown: Places, printed: NatTable) -> NatTable:
                 f"chain {name} holds {len(chain.rules)} rules, and iptables prints {len(theirs)}"
             )
         rules = (
-            _never_ours(theirs[place]) if (name, place) in unknown else rule
+            _printed(theirs[place], name, unread)
+            if (unread := unknown.get((name, place)))
+            else rule
             for place, rule in enumerate(chain.rules)
         )
         table = table.with_chain(name, replace(chain, rules=tuple(rules)))
     return table
 
 
-def _text(rule: NftRule, family: Family, texts: RuleTexts) -> tuple[str, str]:
+def _text(rule: NftRule, family: Family, texts: RuleTexts) -> tuple[str, Unread | None]:
     try:
-        return texts.text(rule, family), ""
+        return texts.text(rule, family), None
+    except UnknownExtensionError as error:
+        return _unreadable(rule, error), Unread.EXTENSION
     except (UnknownExpressionError, MalformedDumpError) as error:
-        return f"-A {rule.chain} (unreadable: {error})", str(error)
+        return _unreadable(rule, error), Unread.ELSE
 
 
-def _never_ours(text: str) -> str:
+def _unreadable(rule: NftRule, error: Exception) -> str:
+    return f"-A {rule.chain} (unreadable: {error})"
+
+
+def _printed(text: str, chain: str, unread: Unread) -> str:
+    if unread is Unread.EXTENSION and not _could_be_ours(text):
+        return text
+    return f"-A {chain} {_MORE}{text.removeprefix(f'-A {chain}')}"
+
+
+def _could_be_ours(text: str) -> bool:
     try:
         rule_of(text)
     except UnreadableRuleError:
-        return text
-    return f"{text} (and more that iptables does not print)"
+        return False
+    return True

@@ -11,8 +11,9 @@ from capture_nft.expressions import (
     Bitwise,
     Cmp,
     Counter,
-    Expression,
+    Held,
     Immediate,
+    Limit,
     Meta,
     Payload,
     Range,
@@ -31,7 +32,7 @@ from capture_nft.uapi import (
 _EQUAL, _NOT_EQUAL = 0, 1
 
 
-def unpack(expressions: bytes) -> tuple[Expression, ...]:
+def unpack(expressions: bytes) -> tuple[Held, ...]:
     """Read a rule's list of expressions, the value of its attribute.
 
     Raises:
@@ -86,11 +87,15 @@ class _Fields:
         if self._left:
             raise self.unknown()
 
+    def leave(self) -> None:
+        """Take all that is left."""
+        self._left.clear()
+
     def unknown(self) -> UnknownExpressionError:
         return UnknownExpressionError(f"an expression {self._name} that iptables does not write")
 
 
-def _unpack(element: Mapping[int, bytes]) -> Expression:
+def _unpack(element: Mapping[int, bytes]) -> Held:
     if EXPRESSION_NAME not in element:
         raise MalformedDumpError("an expression without a name")
     name, data = text(element[EXPRESSION_NAME]), element.get(EXPRESSION_DATA, b"")
@@ -139,6 +144,11 @@ def _counter(fields: _Fields) -> Counter:
     return Counter()
 
 
+def _limit(fields: _Fields) -> Limit:
+    fields.leave()
+    return Limit()
+
+
 def _immediate(fields: _Fields) -> Immediate:
     fields.fixed(1, VERDICT_REGISTER)
     data = fields.take(2)
@@ -158,13 +168,14 @@ def _target(fields: _Fields) -> XtTarget:
     return XtTarget(text(fields.take(1)), fields.number(2), fields.take(3))
 
 
-_UNPACKING: Final[Mapping[str, Callable[[_Fields], Expression]]] = {
+_UNPACKING: Final[Mapping[str, Callable[[_Fields], Held]]] = {
     "meta": _meta,
     "payload": _payload,
     "bitwise": _bitwise,
     "cmp": _cmp,
     "range": _range,
     "counter": _counter,
+    "limit": _limit,
     "immediate": _immediate,
     "match": _match,
     "target": _target,

@@ -201,6 +201,16 @@ def test_a_chain_named_as_a_target_is_followed_as_a_chain() -> None:
     assert _kinds(table) == [DriftKind.JUMP_SHADOWED]
 
 
+@pytest.mark.parametrize("text", ["(unreadable: x)", "(more than iptables prints) -p udp -j LOG"])
+def test_a_rule_that_is_more_than_its_text_shadows(text: str) -> None:
+    """What else it does may take the packets, there or in a chain that leads to it."""
+    ahead = with_texts(PROGRAMMED, "OUTPUT", [f"-A OUTPUT {text}", JUMP])
+    assert _kinds(ahead) == [DriftKind.JUMP_SHADOWED]
+    table = with_texts(PROGRAMMED, "THEIRS", [f"-A THEIRS {text}"])
+    behind = with_texts(table, "OUTPUT", ["-A OUTPUT -j THEIRS", JUMP])
+    assert _kinds(behind) == [DriftKind.JUMP_SHADOWED]
+
+
 @pytest.mark.parametrize("rule", ["-p udp -j RETURN", "! -p tcp -j ACCEPT", "-j RETURN"])
 def test_what_takes_queries_ahead_of_a_jump_for_them_shadows(rule: str) -> None:
     """With `dns` the jump is for UDP as well."""

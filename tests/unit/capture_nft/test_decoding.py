@@ -5,7 +5,7 @@ import pytest
 from capture_nat.families import Family
 from capture_nft.attributes import be32, nested, string
 from capture_nft.decoding import decode_expressions
-from capture_nft.errors import UnknownExpressionError
+from capture_nft.errors import UnknownExpressionError, UnknownExtensionError
 from capture_nft.expressions import (
     META_L4PROTO,
     META_OIFNAME,
@@ -97,6 +97,45 @@ def test_a_native_expression_is_unknown(name: str) -> None:
     element = nested(1, string(1, name), nested(2, be32(1, 1)))
     with pytest.raises(UnknownExpressionError, match=name):
         decode_expressions(element, Family.IPV4)
+
+
+@pytest.mark.parametrize(
+    "expressions",
+    [
+        (XtMatch("recent", 1, bytes(24)), Immediate(RETURN)),
+        (XtTarget("LOG", 0, bytes(40)),),
+        (*_TCP, Payload(TRANSPORT_HEADER, 13, 1), Bitwise(b"\x02"), Cmp(b"\x02")),
+        (Meta(4), Cmp(bytes(4)), *_TCP, Immediate(RETURN)),
+    ],
+    ids=str,
+)
+def test_what_only_narrows_a_rule_leaves_the_rest_readable(
+    expressions: tuple[Expression, ...],
+) -> None:
+    """The tools print such a rule as what it is."""
+    with pytest.raises(UnknownExtensionError):
+        _decode(*expressions)
+
+
+@pytest.mark.parametrize(
+    "expressions",
+    [
+        (XtMatch("recent", 1, bytes(24)), *_TCP, *_TCP),
+        (XtTarget("LOG", 0, bytes(40)), Immediate(RETURN)),
+        (XtMatch("recent", 1, bytes(24)), Immediate(-3, "RETURN")),
+        (Meta(4), Immediate(RETURN)),
+        (Meta(META_L4PROTO), Range(b"\1", b"\x11"), Immediate(RETURN)),
+        (Payload(NETWORK_HEADER, 8, 1), Cmp(b"\x40")),
+    ],
+    ids=str,
+)
+def test_what_may_print_as_something_else_is_told_apart(
+    expressions: tuple[Expression, ...],
+) -> None:
+    """Though an extension is not known either."""
+    with pytest.raises(UnknownExpressionError) as raised:
+        _decode(*expressions)
+    assert not isinstance(raised.value, UnknownExtensionError)
 
 
 def test_a_protocol_is_understood_as_later_versions_write_it() -> None:
