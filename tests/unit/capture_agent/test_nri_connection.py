@@ -12,6 +12,7 @@ from capture_agent.nri_connection import LONGEST_ABSENCE, STEADY, NriConnection
 from capture_nri import nri_pb2
 from capture_nri.events import Lifecycle
 from capture_nri.pod_sandboxes import PodSandbox, pod_sandbox
+from unit.capture_agent import virtual_time
 from unit.capture_nri.fake_runtime import Plugin, running_runtime
 from unit.capture_nri.runtime_side import (
     call,
@@ -241,16 +242,24 @@ async def test_a_handler_that_hangs_is_answered_for(tmp_path: Path, policy: str 
     assert handler.heard[-2:] == ["container web", "undecided web"]
 
 
-async def test_an_impatient_runtime_shortens_the_budget(tmp_path: Path) -> None:
-    """Half of what it says it waits, if that is less than ours."""
-    handler, socket = Handler(), tmp_path / "nri.sock"
-    async with running_runtime(socket) as runtime, connecting(handler, socket):
-        plugin = await runtime.accept()
-        await plugin.hear()
-        await plugin.ask(configure(plugin.stream(), request_timeout=2))
-        handler.hangs = True
-        assert await plugin.tells(CREATE_CONTAINER, POD) is None
-    assert handler.heard == ["container web", "undecided web"]
+def test_an_impatient_runtime_shortens_the_budget(tmp_path: Path) -> None:
+    """To half of what it says it waits; a patient one does not lengthen it."""
+
+    async def seconds_waited(runtime_waits: float) -> float:
+        handler, socket = Handler(), tmp_path / "nri.sock"
+        async with running_runtime(socket) as runtime, connecting(handler, socket, budget=30):
+            plugin = await runtime.accept()
+            await plugin.hear()
+            timeout = round(1000 * runtime_waits)
+            await plugin.ask(configure(plugin.stream(), request_timeout=timeout))
+            handler.hangs = True
+            before = virtual_time.now()
+            assert await plugin.tells(CREATE_CONTAINER, POD) is None
+        assert handler.heard == ["container web", "undecided web"]
+        return virtual_time.now() - before
+
+    assert virtual_time.run(lambda: seconds_waited(2)) == 1
+    assert virtual_time.run(lambda: seconds_waited(100)) == 30
 
 
 async def test_without_a_policy_a_pod_starts(tmp_path: Path) -> None:

@@ -12,11 +12,13 @@ class _Jumping(selectors.DefaultSelector):
     now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Poll, and let the time pass that would have been waited."""
+        """Poll, and if there is nothing let the time pass that would have been waited."""
         if timeout is None:
             return super().select(None)
-        self.now += max(0.0, timeout)
-        return super().select(0)
+        ready = super().select(0)
+        if not ready:
+            self.now += max(0.0, timeout)
+        return ready
 
 
 class _VirtualLoop(asyncio.SelectorEventLoop):

@@ -69,8 +69,8 @@ class Plugin:
         return status.message if status.code else None
 
     async def is_closed(self) -> None:
-        """Wait for the plugin to close the connection."""
-        assert await self._reader.read() == b""
+        """Wait for the plugin to close the connection, without another word."""
+        assert await self._reader.read(1) == b""
 
     def drop(self) -> None:
         """Close the connection."""
