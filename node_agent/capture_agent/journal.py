@@ -48,7 +48,8 @@ class Journal:
 
     def families(self, sandbox_key: str) -> frozenset[Family]:
         """Tell in which families a sandbox has chains of ours."""
-        return frozenset(Family[name] for name in self._chains.get(sandbox_key, {}))
+        recorded = self._chains.get(sandbox_key, {})
+        return frozenset(family for family in Family if family.name in recorded)
 
     def record(self, sandbox_key: str, chains: Mapping[Family, frozenset[str]]) -> None:
         """Put on record that these chains of some of a sandbox's tables are ours, and no others.
