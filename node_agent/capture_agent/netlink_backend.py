@@ -40,12 +40,13 @@ from capture_agent.nft_channel import (
 from capture_agent.sandboxes import Sandbox
 from capture_nat.families import Family
 from capture_nat.planning import Plan
-from capture_nft.contents import Contents, content_of, handles_of
+from capture_nft.contents import Contents, content_of
 from capture_nft.dump_cache import DumpCache
 from capture_nft.dumps import is_of_generation
 from capture_nft.errors import NftError
+from capture_nft.handles import handles_in
 from capture_nft.masks import Pattern
-from capture_nft.plans import needs_handles, transaction_of
+from capture_nft.plans import deleted_from, transaction_of
 from capture_nft.rule_texts import RuleTexts
 from capture_nft.snapshots import decode
 from capture_nft.transactions import Blob
@@ -202,10 +203,13 @@ class NetlinkBackend:
         return dict.fromkeys(plans, TableChangedError())
 
     def _blob(self, seen: Seen, plans: Mapping[Family, Plan]) -> Blob | None:
-        if not any(map(needs_handles, plans.values())):
+        chains = {family: deleted_from(plan) for family, plan in plans.items()}
+        if not any(chains.values()):
             return _encoded(tuple(plans.items()))
-        snapshot = decode(seen.dump)
-        handles = {each: handles_of(snapshot, each, self._texts) for each in plans}
+        handles = {
+            family: handles_in(seen.dump, family, names, self._texts)
+            for family, names in chains.items()
+        }
         return transaction_of(plans, MARK, handles)
 
     def _unreadable(self, sandbox: Sandbox, error: Exception) -> BackendError:

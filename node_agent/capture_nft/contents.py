@@ -1,7 +1,5 @@
 """What a pod's nf_tables hold, as far as it matters to our rules: concluded once from a dump."""
 
-import contextlib
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -9,10 +7,9 @@ from typing import Final
 from capture_nat.families import Family
 from capture_nat.rulesets import Hook
 from capture_nat.tables import NatTable
-from capture_nft.errors import MalformedDumpError, UnknownExpressionError
+from capture_nft.errors import MalformedDumpError
 from capture_nft.messages import HOOKS, NAT
 from capture_nft.nat_tables import Places, nat_table_of
-from capture_nft.plans import Handles
 from capture_nft.rule_texts import RuleTexts
 from capture_nft.snapshots import NftChain, Snapshot
 from capture_nft.uapi import NfFamily
@@ -64,19 +61,6 @@ def content_of(snapshot: Snapshot, family: Family, texts: RuleTexts) -> NatConte
     is_dormant = any(table.dormant for table in tables)
     table = replace(read.table, is_dormant=is_dormant)
     return replace(content, table=table, unknown=read.unknown)
-
-
-def handles_of(snapshot: Snapshot, family: Family, texts: RuleTexts) -> Handles:
-    """Find the handles of the rules of a family's nat table, by their texts.
-
-    Those that can't be read are none of ours, and have none here.
-    """
-    found: defaultdict[str, tuple[int, ...]] = defaultdict(tuple)
-    for rule in snapshot.rules:
-        if (rule.family, rule.table) == (NfFamily.of(family), NAT):
-            with contextlib.suppress(UnknownExpressionError, MalformedDumpError):
-                found[texts.text(rule, family)] += (rule.handle,)
-    return found
 
 
 def _conflicts(snapshot: Snapshot, chains: list[NftChain], number: int) -> Iterator[str]:

@@ -33,9 +33,10 @@ Handles = Mapping[str, tuple[int, ...]]
 """The handles of a table's rules by their text, in the kernel's order."""
 
 
-def needs_handles(plan: Plan) -> bool:
-    """Whether a plan deletes single rules, which the kernel knows by their handles."""
-    return any(isinstance(command, DeleteRule) for command in plan.commands)
+def deleted_from(plan: Plan) -> frozenset[str]:
+    """Name the chains that a plan deletes single rules from, which takes those rules' handles."""
+    deleted = (each.rule for each in plan.commands if isinstance(each, DeleteRule))
+    return frozenset(map(chain_of, deleted))
 
 
 def messages_of(plan: Plan, family: Family, mark: str, handles: Handles) -> tuple[bytes, ...]:
