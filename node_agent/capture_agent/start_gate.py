@@ -85,7 +85,7 @@ class StartGate:
     async def pod_starts(self, described: PodSandbox) -> None:
         """Capture a pod that has no container yet; if that fails, its containers are refused."""
         sandbox = self._take_over(described)
-        sandbox.is_empty, sandbox.is_ready = True, False
+        sandbox.is_empty = True
         self.loop.begins(described.uid)
         claim = self._claim(described)
         if claim is not None:

@@ -81,6 +81,7 @@ class GatedNode:
     hangs: bool = False
     pause: asyncio.Event | None = None
     """What each look waits for."""
+    looked: asyncio.Event = field(default_factory=asyncio.Event)
     kept: Checkpoint | None = None
     looks: list[PodRecord] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
@@ -117,6 +118,7 @@ class GatedNode:
     async def examine(self, record: PodRecord) -> PodRecord:
         """Look at a pod."""
         self.looks.append(record)
+        self.looked.set()
         if self.hangs:
             await asyncio.get_running_loop().create_future()
         if self.pause:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+import pytest
 from msgspec.structs import replace
 
 from capture_agent.checkpoints import Checkpoint, checkpoint_of
@@ -642,6 +643,65 @@ def test_a_pod_that_changed_is_looked_at_at_once() -> None:
         await asyncio.sleep(1)
 
     assert play(Node(), script).times("a") == [0, 2]
+
+
+def test_a_static_pod_that_changed_is_looked_at_at_once() -> None:
+    """Its sandbox goes by the UID that the kubelet gave it, its record by that of its mirror."""
+
+    async def script(node: Node) -> None:
+        mirror = replace(pod("mirror"), static_pod_uid="hash")
+        node.loop.dispatch(node_capture(1, mirror, pod("other")))
+        await asyncio.sleep(2)
+        node.loop.look_again("hash")
+        await asyncio.sleep(1)
+
+    node = play(Node(), script)
+    assert (node.times("mirror"), node.times("other")) == ([0, 2], [0])
+
+
+class Starts(Node):
+    """Notes which looks knew that the pod had no container."""
+
+    def start(self) -> None:
+        """Begin with nothing dispatched."""
+        self.knew: list[bool] = []
+        super().start()
+
+    async def examine(self, record: PodRecord) -> PodRecord:
+        """Look at a pod."""
+        self.knew.append(record.is_starting)
+        return await super().examine(record)
+
+
+@pytest.mark.parametrize("uid", ["a", "hash"])
+def test_looks_know_whether_the_pod_has_a_container(uid: str) -> None:
+    """Whoever asks for them; a static pod goes by either UID. After the start one comes soon."""
+
+    async def script(node: Node) -> None:
+        node.loop.begins(uid)
+        node.loop.dispatch(node_capture(1, replace(pod("a"), static_pod_uid="hash")))
+        await asyncio.sleep(1)
+        assert not any(record.is_starting for record in kept_by(node).records)
+        node.loop.started(uid)
+        node.loop.started(uid)
+        await asyncio.sleep(1)
+
+    node = Starts()
+    assert play(node, script).times("a") == [0, 1 + SOON]
+    assert node.knew == [True, False]
+
+
+def test_a_sandbox_that_ended_starts_no_more() -> None:
+    """The next one may have had a container before anybody told of it."""
+
+    async def script(node: Node) -> None:
+        node.loop.begins("a")
+        node.loop.ended("a")
+        await node.loop.look_now(pod("a"))
+
+    node = Starts()
+    play(node, script)
+    assert node.knew == [False]
 
 
 def test_a_static_pod_is_taken_over_by_its_mirror_and_by_nobody_else() -> None:

@@ -264,6 +264,27 @@ async def test_a_capture_that_changes_before_the_first_container_guards_it() -> 
     assert await node.gate.container_starts(described())
 
 
+async def test_what_became_of_a_capture_before_the_first_container_counts() -> None:
+    """What was found when the sandbox started may be true no more."""
+    node = GatedNode()
+    node.capture()
+    await node.gate.pod_starts(described())
+    node.look = failed
+    node.loop.look_again(POD_UID)
+    await node.look_at_what_is_due()
+    assert await node.gate.container_starts(described())
+
+
+async def test_a_capture_that_comes_after_the_first_container_refuses_no_other() -> None:
+    """The pod has started uncaptured; whether the rest of it may is no question of its start."""
+    node = GatedNode(look=failed)
+    await node.gate.pod_starts(described())
+    assert await node.gate.container_starts(described()) is None
+    node.dispatch(dispatched(ref(node.capture())))
+    assert await node.gate.container_starts(described()) is None
+    assert node.looks == []
+
+
 async def test_nothing_is_in_time_once_the_runtime_does_not_ask() -> None:
     """It may have created containers meanwhile."""
     node = GatedNode()
@@ -288,6 +309,18 @@ async def test_what_was_found_in_one_sandbox_lets_nothing_start_in_the_next(
     node.look = failed
     if not unseen:
         await node.gate.synchronize((described(sandbox="new"),))
+    assert await node.gate.container_starts(described(sandbox="new"))
+
+
+async def test_what_an_earlier_agent_found_lets_nothing_start() -> None:
+    """It may have been in another sandbox."""
+    before = GatedNode()
+    before.dispatch(dispatched(ref(before.capture())))
+    await before.gate.pod_starts(described(sandbox="old"))
+    node = GatedNode(look=failed, kept=before.checkpoint())
+    node.dispatch(dispatched(ref(node.capture())))
+    assert node.finding() == Finding(PodState.PROGRAMMED)
+    await node.gate.synchronize((described(sandbox="new"),))
     assert await node.gate.container_starts(described(sandbox="new"))
 
 
