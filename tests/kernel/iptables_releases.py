@@ -113,11 +113,20 @@ RELEASES: Final = (
 """From the signed `Packages` lists of each suite: its newest, and that of Debian 13."""
 
 
+def is_debian() -> bool:
+    """Whether the machine's mirror is one of Debian, which has them; Ubuntu's has not."""
+    return platform.freedesktop_os_release().get("ID") == "debian"
+
+
 def _fetch(release: IptablesRelease, folder: Path) -> None:
-    if platform.freedesktop_os_release().get("ID") != "debian":
-        raise LocalClusterError("iptables of Debian's suites are fetched from the mirror of Debian")
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        packages = _downloaded(release.suite, Path(scratch))
+        try:
+            packages = _downloaded(release.suite, Path(scratch))
+        except LocalClusterError as error:
+            raise LocalClusterError(
+                f"iptables of Debian {release.suite} can't be fetched from {machine_mirror().url}: "
+                f"see that apt reaches it\n{error}"
+            ) from error
         check_pins(release, {path.name: _digest(path) for path in packages})
         for package in packages:
             run(["dpkg-deb", "--extract", package, folder / "root"])
@@ -158,6 +167,8 @@ def _downloaded(suite: str, scratch: Path) -> list[Path]:
         "Dir::State::status": status,
         "Dir::Cache": scratch / "cache",
         "Acquire::Languages": "none",
+        "Acquire::Retries": 3,
+        "APT::Update::Error-Mode": "any",  # or else it ends well without its lists
         "APT::Sandbox::User": "root",  # the cache may be closed to apt's own user
     }
     apt = [
