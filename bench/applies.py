@@ -1,21 +1,26 @@
 """Rules written to a fresh network namespace, against the tools that init containers use."""
 
+import contextlib
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import programs
+from capture_agent.iptables_backend import MARK
 from capture_agent.netlink_backend import NetlinkBackend
+from capture_agent.nft_channel import NftChannel
+from capture_nat.families import Family
+from capture_nft.plans import transaction_of
 from figures import AtLeastTimes, Figure
 from in_process import netlink_backend
 from kernel.capture_agent.single_tables import viewed, write
 from kernel.pods import Pod
 from stand_in_node import started_pods
+from tampering import netfilter_sockets
 from timing import Took, median, run, spread, stopwatch, took
 
 ROUNDS = 40
@@ -23,6 +28,7 @@ MEASURED = (14, 50)
 """Lines of `iptables -t nat -S`."""
 
 _PEER = Path(__file__).parent / "peers" / "python_iptables.py"
+_WAYS = 6
 _XTABLES = "/usr/lib/x86_64-linux-gnu/xtables"
 _MICRO = 1e6
 _NFT = "nsenter + iptables-nft-restore"
@@ -33,6 +39,7 @@ class _Times:
     """What each way took, namespace by namespace."""
 
     written: list[Took]
+    kernel: list[Took]
     opened: list[Took]
     nft: list[Took]
     legacy: list[Took]
@@ -46,13 +53,14 @@ async def measure() -> list[Figure]:
 
 
 async def _measured(lines: int, peer: subprocess.Popen[str] | None) -> list[Figure]:
-    times = _Times([], [], [], [], [])
-    with tempfile.NamedTemporaryFile("w") as rules, started_pods(5 * ROUNDS) as pods:
+    times = _Times([], [], [], [], [], [])
+    with tempfile.NamedTemporaryFile("w") as rules, started_pods(_WAYS * ROUNDS) as pods:
         rules.write(programs.restored(lines))
         rules.flush()
         async with netlink_backend() as (backend, _):
             for i in range(ROUNDS):
-                mine, opened, nft, legacy, other = pods[5 * i : 5 * i + 5]
+                mine, bare, opened, nft, legacy, other = pods[_WAYS * i : _WAYS * (i + 1)]
+                times.kernel.append(_send(bare, lines))
                 times.written.append(await _write(backend, mine, lines))
                 times.opened.append(await _open_and_write(backend, opened, lines))
                 times.nft.append(_restore("nft", nft, rules.name))
@@ -78,6 +86,15 @@ async def _open_and_write(backend: NetlinkBackend, pod: Pod, lines: int) -> Took
     return watch.took
 
 
+def _send(pod: Pod, lines: int) -> Took:
+    """Have the kernel do it, and nothing else: no user space takes less."""
+    blob = transaction_of({Family.IPV4: programs.plan(lines)}, MARK, {})
+    (sock,) = netfilter_sockets(pod, 1)
+    with contextlib.closing(NftChannel(sock)) as channel:
+        batch = blob.at(channel.generation()) if blob else b""
+        return took(lambda: sock.send(batch))
+
+
 def _restore(variant: str, pod: Pod, rules: str) -> Took:
     tool = f"iptables-{variant}-restore"
     return took(lambda: run(["nsenter", "-t", str(pod.pid), "-n", tool, "--noflush"], rules))
@@ -94,6 +111,7 @@ def _figures(lines: int, times: _Times) -> Iterator[Figure]:
     legacy = "nsenter + iptables-legacy-restore"
     library = "python-iptables (legacy), its process and library loaded before"
     yield _figure(lines, "", held, times.written, times.nft, _NFT)
+    yield _figure(lines, "-floor", "by the kernel's own work alone", times.kernel, times.nft, _NFT)
     yield _figure(lines, "-opening", opening, times.opened, times.nft, _NFT)
     yield _figure(lines, "-legacy", held, times.written, times.legacy, legacy)
     if times.python_iptables:
@@ -121,7 +139,7 @@ def _figure(  # noqa: PLR0913, PLR0917 - one row of the table above
     )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _python_iptables() -> Iterator[subprocess.Popen[str] | None]:
     """Start the peer; None where it can't be installed: it is built from source."""
     uv = shutil.which("uv")
