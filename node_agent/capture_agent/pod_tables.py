@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from capture_agent.assessments import Assessed, Assessment, Wanted, assessment_of, planned
 from capture_agent.failures import FAILURES, Failure
 from capture_agent.journal import Journal
 from capture_agent.judgements import Judgements
@@ -22,54 +23,12 @@ from capture_agent.nat_backends import (
     TableFailure,
 )
 from capture_agent.sandboxes import Sandbox
-from capture_nat.drift import Difference
 from capture_nat.families import Family
-from capture_nat.planning import Plan
-from capture_nat.rulesets import Ruleset
 
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 """Times that a table is looked at and written before whoever else writes to it has won for now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a table is to hold: a rule set, or None for nothing of ours.
-
-    `was_complete` says that it was read back holding just that before.
-    """
-
-    ruleset: Ruleset | None = None
-    was_complete: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What the kernel holds, and which chains of it are ours."""
-
-    view: NatView
-    owned: frozenset[str]
-
-    @property
-    def left(self) -> frozenset[str]:
-        """Our chains that are there, base chains aside: those stay for whoever uses them."""
-        return frozenset(name for name in self.owned if self.view.table.chains[name].policy is None)
-
-
-@dataclass(frozen=True, slots=True)
-class Assessment:
-    """What is different from what the table is to hold, and what writing would mend it."""
-
-    look: Look
-    differences: tuple[Difference, ...]
-    plan: Plan
-    is_drift: bool
-    """Whether it was otherwise before: what is different was changed by somebody."""
-
-
-Assessed = Mapping[Family, Assessment | Failure]
-"""What is so in each table, or why that can't be said or done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +56,8 @@ class PodTables:
         recorded = self._still_recorded(views)
         unrecorded = self._record(recorded)
         return {
-            each: unrecorded.get(each) or self._assessed(each, views[each], recorded.get(each))
+            each: unrecorded.get(each)
+            or self._assessed(each, views[each], recorded.get(each, frozenset()))
             for each in chosen
         }
 
@@ -121,7 +81,7 @@ class PodTables:
     async def _apply(self, assessed: Mapping[Family, Assessment]) -> Mapping[Family, Failure]:
         """Write plans, and say which were not written and why."""
         # On record first: killed after the write, the next pass must know the chains for ours.
-        unrecorded = self._record({each: _claims(found) for each, found in assessed.items()})
+        unrecorded = self._record({each: found.claims for each, found in assessed.items()})
         changes = {
             family: NatChange(found.look.view, found.plan)
             for family, found in assessed.items()
@@ -140,25 +100,14 @@ class PodTables:
                 log.info("%s: already as planned, now ours: %s", self.sandbox.key, names)
 
     def _assessed(
-        self, family: Family, view: NatView | TableFailure, recorded: frozenset[str] | None
+        self, family: Family, view: NatView | TableFailure, recorded: frozenset[str]
     ) -> Assessment | Failure:
         if isinstance(view, TABLE_FAILURES):
             return view
         try:
-            return self._assessment(self.wanted[family], view, recorded or frozenset())
+            return assessment_of(self.wanted[family], view, recorded, self.judgements)
         except FAILURES as failure:
             return failure
-
-    def _assessment(self, wanted: Wanted, view: NatView, recorded: frozenset[str]) -> Assessment:
-        if view.conflict and wanted.ruleset is not None:
-            raise BackendError("BackendConflict", view.conflict)
-        judged = self.judgements.judge(wanted.ruleset, view, recorded)
-        return Assessment(
-            look=Look(view, judged.owned),
-            differences=judged.differences,
-            plan=judged.plan,
-            is_drift=bool(judged.differences) and wanted.was_complete,
-        )
 
     def _still_recorded(
         self, views: Mapping[Family, NatView | TableFailure]
@@ -182,17 +131,3 @@ class PodTables:
                 if self.journal.chains(self.sandbox.key, family) != names
             }
         return {}
-
-
-def _claims(found: Assessment) -> frozenset[str]:
-    """Name the chains that are ours once a plan is written."""
-    return found.look.owned.union(found.plan.create, found.plan.adopted)
-
-
-def planned(assessed: Assessed) -> dict[Family, Assessment]:
-    """Choose the tables that there is something to write to."""
-    return {
-        family: found
-        for family, found in assessed.items()
-        if isinstance(found, Assessment) and not found.plan.is_empty
-    }

@@ -21,6 +21,7 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
+from capture_agent.assessments import Assessed, Assessment, Wanted, planned
 from capture_agent.broker_client import BrokerLostError, SandboxRefusedError
 from capture_agent.desired import Capture, Writes
 from capture_agent.drift_accounting import (
@@ -37,7 +38,7 @@ from capture_agent.judgements import Judgements
 from capture_agent.kept_flows import Keep
 from capture_agent.nat_backends import NatBackend
 from capture_agent.outcomes import Outcome, concluded
-from capture_agent.pod_tables import Assessed, Assessment, PodTables, Wanted, planned
+from capture_agent.pod_tables import PodTables
 from capture_agent.records import PROGRAMMED, Drift, Finding, PodRecord
 from capture_agent.sandboxes import Sandbox
 from capture_api.captures import EstablishedConnections

@@ -107,6 +107,45 @@ async def test_a_jump_that_is_there_twice_is_put_right_in_both_families_at_once(
 
 
 @dataclass
+class Asked:
+    """What the kernel was asked."""
+
+    generations: int = 0
+    dumps: int = 0
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """Count what is asked over held sockets."""
+    asked = Asked()
+    generation, dump_rules = NftChannel.generation, NftChannel.dump_rules
+
+    def counted_generation(self: NftChannel) -> int:
+        asked.generations += 1
+        return generation(self)
+
+    def counted_dump(self: NftChannel) -> bytes:
+        asked.dumps += 1
+        return dump_rules(self)
+
+    monkeypatch.setattr(NftChannel, "generation", counted_generation)
+    monkeypatch.setattr(NftChannel, "dump_rules", counted_dump)
+    return asked
+
+
+async def test_a_pass_reads_the_rules_of_both_families_once_before_and_once_after_it_writes(
+    sandbox: Sandbox, reconciler: Reconciler, asked: Asked
+) -> None:
+    """And where nothing was written since, it asks for the generation and nothing else."""
+    after = await reconciler.capture(record(), capture(), sandbox)
+    assert asked.dumps == 2
+    asked.generations = asked.dumps = 0
+    after = await reconciler.capture(after, capture(), sandbox)
+    assert after.finding.state is PodState.PROGRAMMED
+    assert asked == Asked(generations=1, dumps=0)
+
+
+@dataclass
 class Between:
     """A backend where somebody writes to the IPv6 table, once, between our look and our write."""
 
