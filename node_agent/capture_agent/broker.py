@@ -71,14 +71,15 @@ def answer(request: Request, host: NetnsIdentity) -> Answer:
 def _answer(request: Request, host: NetnsIdentity) -> Answer:
     match request:
         case RunSteps(sandbox, steps):
-            with entered(sandbox, host) as user_namespace:
-                return Done(tuple(take_all(steps, user_namespace))), []
+            with entered(sandbox, host) as there:
+                return Done(tuple(take_all(steps, there.user_namespace))), []
         case OpenSockets(sandbox, kinds):
             if len(kinds) > MAX_DESCRIPTORS:
                 raise ValueError(f"{len(kinds)} sockets are more than {MAX_DESCRIPTORS}")
-            with entered(sandbox, host) as user_namespace:
-                descriptors, absent = open_all(kinds, user_namespace)
-                return Opened(user_namespace is not None, absent), descriptors
+            with entered(sandbox, host) as there:
+                descriptors, absent = open_all(kinds, there.user_namespace)
+                addresses = tuple(there.addresses) if sandbox.addresses_unknown else ()
+                return Opened(there.user_namespace is not None, absent, addresses), descriptors
         case ListProcesses():
             return Processes(tuple(pod_processes())), []
         case ReadProcess(pid):

@@ -143,6 +143,17 @@ class Broker:
         _close(descriptors)
         raise await self._unexpected(reply)
 
+    async def addresses(self, sandbox: Sandbox) -> tuple[bytes, ...]:
+        """List the addresses in a sandbox's network namespace, if the sandbox's are unknown.
+
+        Returns:
+            All of them, loopback's too, in network byte order; none for a sandbox with addresses.
+
+        Raises:
+            SandboxRefusedError: the namespace is not the sandbox's.
+        """
+        return (await self._expect(Opened, OpenSockets(sandbox, ()))).addresses
+
     async def pod_processes(self) -> tuple[Process, ...]:
         """List the live processes of all pods of the node."""
         return (await self._expect(Processes, ListProcesses())).processes

@@ -25,12 +25,17 @@ def addresses() -> frozenset[bytes]:
     """
     with _opened(socket.NETLINK_ROUTE) as netlink:
         dump = listed(netlink, _GET_ADDRESSES, _IFADDRMSG.pack(0, 0, 0, 0, 0))
-    return frozenset(
-        message[first:last]
-        for message in payloads(dump)
+    return frozenset(map(_own_address, payloads(dump)))
+
+
+def _own_address(message: bytes) -> bytes:
+    """Pick the interface's own address: on a point-to-point link, the other one is the peer's."""
+    found = {
+        kind: message[first:last]
         for kind, first, last in spans(message, _IFADDRMSG.size, len(message))
         if kind in {_IFA_ADDRESS, _IFA_LOCAL}
-    )
+    }
+    return found.get(_IFA_LOCAL) or found[_IFA_ADDRESS]
 
 
 def nf_tables() -> bytes:

@@ -201,10 +201,12 @@ class Opened(msgspec.Struct, frozen=True, tag=True):
     """The descriptors come with this message, in the order of the request, the `absent` left out.
 
     `own_user_namespace`: the network namespace belongs to a user namespace other than the node's.
+    `addresses`: those that are there, in network byte order, if the sandbox's are unknown.
     """
 
     own_user_namespace: bool
     absent: tuple[SocketKind, ...] = ()
+    addresses: tuple[bytes, ...] = ()
 
 
 class Processes(msgspec.Struct, frozen=True, tag=True):

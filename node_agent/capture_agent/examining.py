@@ -123,7 +123,7 @@ class Examiner:
 
     async def _found(self, record: PodRecord, desired: Capture | Release) -> PodRecord:
         try:
-            sandbox = await self.finder.find(record.pod)
+            sandbox = await self._sandbox(record)
         except (SandboxRefusedError, BrokerLostError) as failure:
             return replace(record, finding=finding_of(failure))
         if sandbox is None and record.finding.reason == START_REFUSED:
@@ -131,12 +131,22 @@ class Examiner:
         if sandbox is None:
             record = record.without_sandbox()
             return replace(record, finding=_NOT_FOUND if record.pod.pod_ips else _NO_ADDRESS)
-        if not sandbox.pod_ips and not (sandbox.addresses_unknown and record.is_starting):
+        if not sandbox.pod_ips:
             return replace(record, finding=_NO_ADDRESS)
         record = await self._in_sandbox(record, desired, sandbox)
         if record.finding.state in {PodState.PENDING, PodState.NOT_APPLICABLE}:
             self.finder.forget(sandbox.pod_uid)  # the broker says that it is not the sandbox
         return record
+
+    async def _sandbox(self, record: PodRecord) -> Sandbox | None:
+        sandbox = await self.finder.find(record.pod)
+        if sandbox is None or not record.is_starting:
+            return sandbox
+        try:
+            return await self.finder.with_addresses(sandbox)
+        except SandboxRefusedError:
+            self.finder.forget(sandbox.pod_uid)
+            raise
 
     async def _in_sandbox(
         self, record: PodRecord, desired: Capture | Release, sandbox: Sandbox

@@ -20,6 +20,7 @@ import os
 import select
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from capture_agent.broker_netlink import addresses
@@ -43,12 +44,19 @@ class RefusedError(Exception):
         self.refusal = refusal
 
 
-@contextlib.contextmanager
-def entered(sandbox: Sandbox, host: NetnsIdentity) -> Iterator[int | None]:
-    """Run the body in the sandbox's network namespace, never in `host`, the node's own.
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """The network namespace that this thread is in."""
 
-    Yields:
-        The descriptor of the user namespace that owns it, None if that is ours.
+    user_namespace: int | None
+    """The descriptor of the one that owns it, None if that is ours."""
+    addresses: frozenset[bytes]
+    """Both families, in network byte order."""
+
+
+@contextlib.contextmanager
+def entered(sandbox: Sandbox, host: NetnsIdentity) -> Iterator[Entered]:
+    """Run the body in the sandbox's network namespace, never in `host`, the node's own.
 
     Raises:
         RefusedError: the sandbox is not what it is claimed to be; the body did not run.
@@ -61,8 +69,9 @@ def entered(sandbox: Sandbox, host: NetnsIdentity) -> Iterator[int | None]:
     ):
         setns(netns, CLONE_NEWNET)
         try:
-            _check_addresses(sandbox)
-            yield user_namespace
+            there = addresses()
+            _check_addresses(sandbox, there)
+            yield Entered(user_namespace, there)
         finally:
             _return(home.fileno())
 
@@ -128,10 +137,10 @@ def _check_identity(
         raise RefusedError(Refusal.HOST_NETWORK, f"{what} leads to the host's network namespace")
 
 
-def _check_addresses(sandbox: Sandbox) -> None:
-    if sandbox.addresses_unknown and sandbox.path is None:
+def _check_addresses(sandbox: Sandbox, there: frozenset[bytes]) -> None:
+    if sandbox.addresses_unknown:
         return
-    if addresses().isdisjoint(filter(None, map(_packed, sandbox.pod_ips))):
+    if there.isdisjoint(filter(None, map(_packed, sandbox.pod_ips))):
         raise RefusedError(
             Refusal.ADDRESS_MISSING,
             f"none of the pod's addresses ({', '.join(sandbox.pod_ips) or 'none known'}) is in its "

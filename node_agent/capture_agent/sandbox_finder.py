@@ -9,6 +9,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from capture_agent.pod_addresses import usable_addresses
 from capture_agent.processes import Process
 from capture_agent.sandboxes import Sandbox, find_sandboxes
 from capture_api.node_captures import DispatchedPod, NetnsIdentity
@@ -26,6 +27,9 @@ class Node(Protocol):
 
     async def process(self, pid: int) -> Process | None:
         """Read one process; None if it is gone or belongs to no pod."""
+
+    async def addresses(self, sandbox: Sandbox) -> tuple[bytes, ...]:
+        """List the addresses in the namespace of a sandbox whose addresses are unknown."""
 
     async def netns(self, path: str) -> NetnsIdentity | None:
         """Identify the network namespace that a runtime keeps under a path; None without one."""
@@ -77,6 +81,19 @@ class SandboxFinder:
         known = tuple(dict.fromkeys((*found.pod_ips, *pod.pod_ips)))
         return replace(found, pod_ips=known, addresses_unknown=False)
 
+    async def with_addresses(self, sandbox: Sandbox) -> Sandbox:
+        """Complete a sandbox, as it was found, with what its namespace has if nobody told that.
+
+        For a pod that starts. Without an address there it has none still, and waits for one.
+        """
+        if not sandbox.addresses_unknown:
+            return sandbox
+        there = usable_addresses(await self._node.addresses(sandbox))
+        known = replace(sandbox, pod_ips=there, addresses_unknown=False)
+        if there and self._found.get(sandbox.pod_uid) == sandbox:
+            self._found[sandbox.pod_uid] = known
+        return known
+
     def tell(self, described: PodSandbox) -> None:
         """Take note of a sandbox that the runtime describes: it is that of its pod from now on."""
         self._found.pop(described.uid, None)
@@ -127,6 +144,7 @@ class SandboxFinder:
             start_time=0,
             netns=netns,
             pod_ips=described.ips,
+            addresses_unknown=not described.ips,
             path=path,
         )
 

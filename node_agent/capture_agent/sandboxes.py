@@ -27,9 +27,9 @@ class Sandbox(msgspec.Struct, frozen=True):
     State of a pod is keyed by `key`: the same pod UID can get a new sandbox.
 
     One of the pod's addresses has to be in the namespace. `addresses_unknown` waives that for a pod
-    that starts: the runtime told of the process, before any container, so nothing of the pod can
-    have moved or been started elsewhere, and PID, start time, cgroup and namespace are checked all
-    the same. It is for that moment alone, and for no sandbox with a path.
+    that starts: the runtime, which waits for us, told where it is, before any container, so nothing
+    of the pod can have moved or been started elsewhere; all else is checked all the same. It is for
+    that moment alone, to read the addresses there.
 
     `path` (`/run/netns/NAME` or `/var/run/netns/NAME`) is for runtimes that keep a namespace
     without a process in it (CRI-O's `drop_infra_ctr`); `pid` and `start_time` are 0 then.

@@ -11,23 +11,30 @@ from capture_nft.uapi import NfFamily
 from kernel.capture_agent.entering import there
 from kernel.pods import Pod
 
+POINT_TO_POINT = (("192.0.2.1", "192.0.2.2"), ("2001:db8::1", "2001:db8::2"))
+
 
 def test_addresses_are_those_that_a_library_lists(pod: Pod) -> None:
-    """Of both families, more of them than one part of a dump holds."""
+    """Of both families, more of them than one part of a dump holds; a peer's are not the pod's."""
     commands = [f"address add 10.{n >> 8}.{n & 255}.1/32 dev lo" for n in range(1500)]
+    commands += [f"address add {own} peer {peer} dev lo" for own, peer in POINT_TO_POINT]
     pod.run("ip", "-batch", "-", stdin="\n".join(commands))
 
     def listed() -> frozenset[bytes]:
         with IPRoute() as route:
             return frozenset(
-                ipaddress.ip_address(value).packed
+                ipaddress.ip_address(
+                    message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+                ).packed
                 for message in route.get_addr()
-                for name, value in message["attrs"]
-                if name in {"IFA_ADDRESS", "IFA_LOCAL"}
             )
 
     assert there(pod, addresses) == there(pod, listed)
-    assert len(there(pod, addresses)) > 1500
+    found = there(pod, addresses)
+    assert len(found) > 1500
+    for own, peer in POINT_TO_POINT:
+        assert ipaddress.ip_address(own).packed in found
+        assert ipaddress.ip_address(peer).packed not in found
 
 
 def test_nf_tables_are_dumped_as_their_decoder_reads_them(pod: Pod) -> None:

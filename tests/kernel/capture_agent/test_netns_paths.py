@@ -5,6 +5,7 @@ import os
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -125,10 +126,7 @@ FALSE_CLAIMS: dict[str, tuple[Callable[[Sandbox], Sandbox], Refusal]] = {
         lambda own: replace(own, pod_ips=("10.0.0.1",)),
         Refusal.ADDRESS_MISSING,
     ),
-    "addresses that are not known": (
-        lambda own: replace(own, pod_ips=(), addresses_unknown=True),
-        Refusal.ADDRESS_MISSING,
-    ),
+    "no address": (lambda own: replace(own, pod_ips=()), Refusal.ADDRESS_MISSING),
     "another namespace": (
         lambda own: replace(own, netns=replace(own.netns, inode=1)),
         Refusal.SANDBOX_CHANGED,
@@ -142,6 +140,15 @@ async def test_a_false_claim_is_refused(broker: Broker, name: str, claimed: str)
     falsify, refusal = FALSE_CLAIMS[claimed]
     assert await refused(broker, falsify(await claim(broker, name))) is refusal
     assert rules(name) == ""
+
+
+async def test_addresses_that_are_said_to_be_unknown_are_told(broker: Broker, name: str) -> None:
+    """For a pod that starts; the namespace has to be the claimed one all the same."""
+    sandbox = replace(await claim(broker, name), pod_ips=(), addresses_unknown=True)
+    assert ip_address(ADDRESS).packed in await broker.addresses(sandbox)
+    with pytest.raises(SandboxRefusedError) as raised:
+        await broker.addresses(replace(sandbox, netns=replace(sandbox.netns, inode=1)))
+    assert raised.value.refusal is Refusal.SANDBOX_CHANGED
 
 
 @pytest.mark.parametrize(

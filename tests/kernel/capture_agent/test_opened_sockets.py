@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from typing import cast
 
 import pytest
@@ -24,7 +25,7 @@ from capture_agent.processes import netns_of
 from capture_agent.zygote_client import Zygote
 from capture_nat.families import Family
 from kernel.capture_agent.cables import cable_to_be_gone
-from kernel.pods import MOVING, Pod, started_pod
+from kernel.pods import ADDRESS, ADDRESS6, MOVING, Pod, started_pod
 
 CYCLES = 10_000
 _SIOCGSKNS = 0x894C
@@ -196,9 +197,12 @@ async def test_nothing_is_opened_in_the_hosts_namespace(broker: Broker) -> None:
 
 
 async def test_a_starting_pods_addresses_may_be_unknown(broker: Broker, pod: Pod) -> None:
-    """When that is said; everything else is verified all the same."""
+    """When that is said; they are told then, and everything else is verified all the same."""
     starting = replace(pod.sandbox(), pod_ips=(), addresses_unknown=True)
     (await broker.open(starting, SocketKind.NETFILTER)).close()
+    there = ("127.0.0.1", "::1", ADDRESS, ADDRESS6)
+    assert set(await broker.addresses(starting)) == {ip_address(each).packed for each in there}
+    assert await broker.addresses(pod.sandbox()) == ()
     for false in (
         replace(starting, start_time=1),
         replace(starting, pod_uid="another"),

@@ -80,7 +80,7 @@ identities = st.builds(NetnsIdentity, device=numbers, inode=numbers)
 processes = st.builds(Process, pid=numbers, start_time=numbers, pod_uid=st.text(), netns=identities)
 replies = st.one_of(
     st.builds(Done, st.lists(results, max_size=4).map(tuple)),
-    st.builds(Opened, st.booleans()),
+    st.builds(Opened, st.booleans(), addresses=st.tuples(st.binary(max_size=16))),
     st.builds(Processes, st.lists(processes, max_size=2).map(tuple)),
     st.builds(Identified, st.none() | identities),
     st.builds(Refused, st.sampled_from(Refusal), st.text()),

@@ -1,6 +1,7 @@
 """A look at a pod ends in a finding about it, whatever happens."""
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,11 @@ from capture_agent.sandbox_finder import SandboxFinder
 from capture_agent.sandboxes import Sandbox
 from capture_api.capture_programs import CaptureProgram, CaptureProgramSpec
 from capture_api.meta import ObjectMeta
-from capture_api.node_captures import NetnsIdentity, PodState
+from capture_api.node_captures import Captured, NetnsIdentity, PodState
+from capture_api.programs import IpFamily
 from capture_api.wire import encode
 from capture_nat.families import Family
+from capture_nri.pod_sandboxes import PodSandbox
 from unit.capture_agent.captures import (
     CAPTURE_UID,
     POD_UID,
@@ -34,6 +37,7 @@ from unit.capture_agent.captures import (
     ref,
 )
 
+IN_TIME = Captured.BEFORE_FIRST_CONTAINER
 WALL = 1.8e9
 UPTIME = 3600.0
 HOST = NetnsIdentity(device=4, inode=1)
@@ -62,6 +66,7 @@ class Node:
         self.processes: Sequence[Process] = processes
         self.scans = 0
         self.listening: Sequence[Listener] | Exception = (Listener("::", 15001),)
+        self.addressed: Sequence[str] | Exception = ("127.0.0.1", "10.9.8.7", "fd00::7")
         self.now = 0.0
         self.examiner = Examiner(
             reconciler=Reconciler(
@@ -84,6 +89,12 @@ class Node:
     async def process(self, pid: int) -> Process | None:
         """Read one of them."""
         return next((each for each in self.processes if each.pid == pid), None)
+
+    async def addresses(self, _: Sandbox) -> tuple[bytes, ...]:
+        """List the addresses in the pod's namespace, or fail to."""
+        if isinstance(self.addressed, Exception):
+            raise self.addressed
+        return tuple(ip_address(each).packed for each in self.addressed)
 
     async def netns(self, _: str) -> NetnsIdentity | None:
         """There is none that is kept without a process."""
@@ -139,6 +150,59 @@ async def test_a_pod_without_an_address_waits(node: Node) -> None:
     after = await node.examine(before)
     assert (after.finding.state, after.finding.reason) == (PodState.PENDING, "NoPodIP")
     assert node.scans == 0
+
+
+TOLD = PodSandbox(
+    id="s", uid=POD_UID, namespace="demo", name="web", labels={}, annotations={},
+    runtime_handler="", netns_path="/run/netns/x", pid=IN_POD.pid, ips=(),
+)  # fmt: skip
+"""A sandbox of a runtime that tells no addresses."""
+
+
+def starting(node: Node) -> PodRecord:
+    """Begin a pod of which nobody has told an address, and with whose first container it waits."""
+    node.examiner.finder.tell(TOLD)
+    pod = replace(record().pod, pod_ips=())
+    return replace(record(), pod=pod, is_starting=True)
+
+
+async def test_a_pod_that_starts_is_captured_in_the_families_that_its_namespace_has(
+    node: Node,
+) -> None:
+    """Where the runtime tells no addresses; and it stays so when they are dispatched."""
+    after = await node.examine(starting(node))
+    assert (after.finding.state, after.captured) == (PodState.PROGRAMMED, IN_TIME)
+    assert after.held_families == (IpFamily.IPV4, IpFamily.IPV6)
+    dispatched = replace(after, pod=record().pod, is_starting=False)
+    assert (await node.examine(dispatched)).held_families == after.held_families
+
+
+@pytest.mark.parametrize(
+    ("addressed", "reason"),
+    [
+        ((), "NoPodIP"),
+        (("127.0.0.1", "::1", "169.254.1.1", "fe80::1"), "NoPodIP"),
+        (SandboxRefusedError(Refusal.SANDBOX_GONE, "it has ended"), "SandboxGone"),
+        (BrokerLostError("it died"), "BrokerLost"),
+    ],
+)
+async def test_a_pod_that_starts_without_an_address_waits(
+    node: Node, addressed: Sequence[str] | Exception, reason: str
+) -> None:
+    """Nobody can say that no program applies to it; once it has one, it is captured."""
+    node.addressed = addressed
+    after = await node.examine(starting(node))
+    assert (after.finding.reason, after.held_by) == (reason, "")
+    assert after.finding.state is not PodState.NOT_APPLICABLE
+    node.addressed = ("10.9.8.7",)
+    after = await node.examine(after)
+    assert (after.finding.state, after.held_families) == (PodState.PROGRAMMED, (IpFamily.IPV4,))
+
+
+async def test_nobody_believes_the_addresses_of_a_pod_that_has_started(node: Node) -> None:
+    """Its processes may have led elsewhere since."""
+    after = await node.examine(replace(starting(node), is_starting=False))
+    assert (after.finding.state, after.finding.reason) == (PodState.PENDING, "NoPodIP")
 
 
 @pytest.mark.parametrize("processes", [(), (ON_HOST,)])

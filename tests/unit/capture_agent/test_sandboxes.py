@@ -1,11 +1,14 @@
 """A pod's sandbox is where its oldest process outside of the host's network namespace is."""
 
+import asyncio
+from ipaddress import ip_address
+
 import pytest
 from msgspec.structs import replace
 
 from capture_agent.processes import Process
 from capture_agent.sandbox_finder import SCAN_LIFETIME, SandboxFinder
-from capture_agent.sandboxes import find_sandboxes
+from capture_agent.sandboxes import Sandbox, find_sandboxes
 from capture_api.node_captures import DispatchedPod, NetnsIdentity
 from capture_nri.pod_sandboxes import PodSandbox
 
@@ -64,6 +67,7 @@ class Node:
         self.seen: frozenset[str] = frozenset()
         self.now = 0.0
         self.kept: dict[str, NetnsIdentity] = {}
+        self.addressed: dict[NetnsIdentity, tuple[str, ...]] = {}
         self.finder = SandboxFinder(self, HOST, lambda: self.now, self.remember)
 
     async def pod_processes(self) -> tuple[Process, ...]:
@@ -78,6 +82,11 @@ class Node:
     async def netns(self, path: str) -> NetnsIdentity | None:
         """Identify a namespace that is kept under a path."""
         return self.kept.get(path)
+
+    async def addresses(self, sandbox: Sandbox) -> tuple[bytes, ...]:
+        """List the addresses that are in a namespace."""
+        await asyncio.sleep(0)
+        return tuple(ip_address(each).packed for each in self.addressed[sandbox.netns])
 
     def remember(self, keys: frozenset[str]) -> None:
         """Take the keys of all sandboxes that a scan has seen."""
@@ -177,6 +186,51 @@ async def test_a_runtime_that_tells_no_addresses() -> None:
     dispatched = await node.finder.find(pod("a"))
     assert dispatched is not None
     assert (dispatched.pod_ips, dispatched.addresses_unknown) == (("10.0.0.1",), False)
+
+
+@pytest.mark.parametrize("pid", [7, 0])
+async def test_addresses_that_nobody_told_are_read_where_the_pod_starts(pid: int) -> None:
+    """With a process there or without; those of a pod, of all that a namespace has; once."""
+    node = Node()
+    node.processes, node.kept = [process(7, 70, PODS)], {"/run/netns/x": PODS}
+    node.addressed = {PODS: ("127.0.0.1", "::1", "fe80::1", "fd00::9", "10.0.0.9")}
+    node.finder.tell(told(pid))
+    starting = await node.finder.find(without_addresses())
+    assert starting is not None
+    known = await node.finder.with_addresses(starting)
+    assert known == replace(starting, pod_ips=("10.0.0.9", "fd00::9"), addresses_unknown=False)
+    assert await node.finder.find(without_addresses()) == known
+    assert await node.finder.with_addresses(known) is known
+
+
+async def test_a_namespace_without_an_address_of_a_pod_is_looked_at_again() -> None:
+    """It may get one."""
+    node = Node()
+    node.processes = [process(7, 70, PODS)]
+    node.addressed = {PODS: ("127.0.0.1", "fe80::1")}
+    node.finder.tell(told(7))
+    starting = await node.finder.find(without_addresses())
+    assert starting is not None
+    assert (await node.finder.with_addresses(starting)).pod_ips == ()
+    assert await node.finder.find(without_addresses()) == starting
+
+
+async def test_addresses_of_a_sandbox_that_is_gone_meanwhile_are_not_remembered() -> None:
+    """The pod has another one by then."""
+    node = Node()
+    node.processes = [process(7, 70, PODS), process(8, 80, UNSHARED)]
+    node.addressed = {PODS: ("10.0.0.9",)}
+    node.finder.tell(told(7))
+    starting = await node.finder.find(without_addresses())
+    assert starting is not None
+    reading = asyncio.create_task(node.finder.with_addresses(starting))
+    await asyncio.sleep(0)
+    node.finder.tell(told(8))
+    await node.finder.find(without_addresses())
+    await reading
+    after = await node.finder.find(without_addresses())
+    assert after is not None
+    assert (after.netns, after.pod_ips) == (UNSHARED, ())
 
 
 @pytest.mark.parametrize(
