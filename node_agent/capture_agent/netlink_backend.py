@@ -15,7 +15,6 @@ one only), a kernel that refuses what iptables may write. The kernel refuses a t
 whole; so each family is tried alone then, and the tools serve only that which is refused again.
 """
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
@@ -37,23 +36,17 @@ from capture_agent.nft_channel import (
     StaleGenerationError,
     TransactionRefusedError,
 )
+from capture_agent.nft_rulesets import NftRulesets, RestlessRulesError
 from capture_agent.sandboxes import Sandbox
 from capture_nat.families import Family
 from capture_nat.planning import Plan
-from capture_nft.contents import Contents, content_of
-from capture_nft.dump_cache import DumpCache
-from capture_nft.dumps import is_of_generation
 from capture_nft.errors import NftError
 from capture_nft.handles import handles_in
-from capture_nft.masks import Pattern
 from capture_nft.plans import deleted_from, transaction_of
 from capture_nft.rule_texts import RuleTexts
-from capture_nft.snapshots import decode
 from capture_nft.transactions import Blob
 
 _ATTEMPTS: Final = 5
-_LARGE: Final = 64 << 10
-"""Bytes of a dump, some 200 rules; larger ones are read beside the event loop."""
 
 
 class NetlinkBackend:
@@ -62,8 +55,8 @@ class NetlinkBackend:
     def __init__(self, sandboxes: HeldSandboxes, tools: NatBackend) -> None:
         self._sandboxes = sandboxes
         self._tools = tools
-        self._cache: DumpCache[Contents] = DumpCache()
         self._texts = RuleTexts()
+        self._rulesets = NftRulesets(self._texts)
 
     async def observe(
         self, sandbox: Sandbox, families: Iterable[Family]
@@ -82,7 +75,7 @@ class NetlinkBackend:
             # Between our look and theirs, rules may have come and gone.
             if not together or self._generation(held) == seen.generation:
                 return views
-        return {**views, **dict.fromkeys(together, _restless())}
+        return {**views, **dict.fromkeys(together, RestlessRulesError())}
 
     async def apply(
         self, sandbox: Sandbox, changes: Mapping[Family, NatChange]
@@ -111,7 +104,7 @@ class NetlinkBackend:
     ) -> tuple[Seen, dict[Family, Reading]]:
         """Read the ruleset, and which families have a legacy nat table."""
         try:
-            seen = await self._ruleset(held)
+            seen = await self._rulesets.read(held)
             legacy = [each for each in families if held.legacy.has_nat(each)]
         except (NftError, OSError) as error:
             raise self._unreadable(held.sandbox, error) from error
@@ -128,38 +121,6 @@ class NetlinkBackend:
             return held.channel.generation()
         except (NftError, OSError) as error:
             raise self._unreadable(held.sandbox, error) from error
-
-    async def _ruleset(self, held: HeldSandbox) -> Seen:
-        """Read the ruleset, unless it is known.
-
-        Raises:
-            NftError: it could not be read.
-        """
-        channel = held.channel
-        generation = channel.generation()
-        if held.seen is not None and held.seen.generation == generation:
-            return held.seen
-        for _ in range(_ATTEMPTS):
-            first = channel.dump_tables() + channel.dump_chains()
-            rules = channel.dump_rules()
-            after = generation if is_of_generation(rules, generation) else channel.generation()
-            if after == generation:
-                contents = await self._contents(first + rules)
-                held.seen = seen = Seen(generation, first + rules, contents)
-                return seen
-            generation = after
-        raise _restless()
-
-    async def _contents(self, dump: bytes) -> Contents:
-        known = self._cache.find(dump)
-        if known is not None:
-            return known
-        if len(dump) <= _LARGE:
-            pattern, contents = _concluded(dump, self._texts)
-        else:
-            pattern, contents = await asyncio.to_thread(_concluded, dump, RuleTexts())
-        self._cache.remember(pattern, contents)
-        return contents
 
     def _apply(
         self, sandbox: Sandbox, changes: Mapping[Family, NatChange]
@@ -218,12 +179,6 @@ class NetlinkBackend:
         return BackendError("TableUnreadable", f"the kernel's rules can't be read: {error}")
 
 
-def _concluded(dump: bytes, texts: RuleTexts) -> tuple[Pattern, Contents]:
-    """Read a dump: what equals it, and what it says."""
-    snapshot = decode(dump)
-    return Pattern.of(dump), {each: content_of(snapshot, each, texts) for each in Family}
-
-
 def _is_ours(change: NatChange) -> bool:
     return change.view.variant == NETLINK
 
@@ -239,10 +194,6 @@ def _completed(
         else reading.view
         for each, reading in readings.items()
     }
-
-
-def _restless() -> BackendError:
-    return BackendError("TableUnreadable", "the rules keep changing while they are read")
 
 
 @lru_cache(maxsize=256)
