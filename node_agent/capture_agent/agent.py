@@ -28,6 +28,7 @@ from capture_agent.listening import Listener
 from capture_agent.looks import Timing
 from capture_agent.netlink_backend import NetlinkBackend
 from capture_agent.netlink_views import NETLINK
+from capture_agent.node_view import NodeView
 from capture_agent.nri_connection import NriConnection
 from capture_agent.own_node_capture import decode_node_capture, node_captures_path
 from capture_agent.pod_loop import PodLoop
@@ -97,7 +98,8 @@ class Agent:
             params={"fieldSelector": f"metadata.name={options.node_name}"},
         )
         self._writer = StatusWriter(client, options.node_name, self._own_node_capture)
-        self._finder = SandboxFinder(opener, host, time.monotonic, journal.forget_all_but)
+        node = NodeView(quick=opener, patient=runner)
+        self._finder = SandboxFinder(node, host, time.monotonic, journal.forget_all_but)
         self._held = HeldSandboxes(opener, changed=self._pod_changed, ended=self._sandbox_ended)
         backend = NetlinkBackend(self._held, IptablesBackend(runner, legacy_tools()))
         examiner = Examiner(
