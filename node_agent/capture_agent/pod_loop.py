@@ -168,18 +168,13 @@ class PodLoop:
             self._counts.discard(record.pod.uid)
             self._looks.soon(record.pod.uid)
 
-    async def look_now(self, pod: DispatchedPod) -> PodRecord | None:
-        """Examine a pod at once, as the dispatch has it, or else as given here.
-
-        Returns:
-            What was found, or None if the pod left meanwhile.
-        """
+    async def look_now(self, pod: DispatchedPod) -> None:
+        """Examine a pod before this returns, as the dispatch has it, or else as given here."""
         record = self.known(pod.uid) or PodRecord(pod=pod, is_provisional=True)
         if record.is_provisional:
             record = replace(record, pod=pod)
         self._records[pod.uid] = record
         await self._looks.now(pod.uid)
-        return self._records.get(pod.uid)
 
     def reassign(self, pod: DispatchedPod) -> None:
         """Decide otherwise about a pod that nobody has dispatched yet."""
@@ -227,7 +222,8 @@ class PodLoop:
         record = self._records[uid]
         examined = await self._examine(replace(record, is_starting=self._is_starting(record)))
         if uid not in self._counts:
-            return Next.NEVER  # or else when whoever put it back in has asked for
+            # It left, or what was found is of another sandbox: whatever is there now is not seen.
+            return Next.AWAITED if uid in self._records else Next.NEVER
         self._put_back(examined)
         return _next(self._records[uid])
 

@@ -514,7 +514,8 @@ def test_a_starting_pod_is_looked_at_before_it_is_dispatched() -> None:
     async def script(node: Node) -> None:
         node.loop.dispatch(node_capture(4))
         node.loop.begins("a")
-        found = await node.loop.look_now(pod("a"))
+        await node.loop.look_now(pod("a"))
+        found = node.loop.known("a")
         assert found is not None
         assert (found.finding.state, found.is_provisional) == (PodState.PROGRAMMED, True)
         assert (node.status.observed_generation, len(node.status.pods)) == (4, 1)
@@ -580,6 +581,18 @@ def test_what_a_look_finds_in_a_sandbox_that_ends_meanwhile_is_not_believed() ->
     play(SlowNode(look=in_a_sandbox), script)
 
 
+def test_a_pod_whose_sandbox_starts_during_a_look_is_looked_at_again() -> None:
+    """Also one that nothing captures any more, whose start asks for no look."""
+
+    async def script(node: Node) -> None:
+        node.loop.dispatch(node_capture(1, pod("a", captured=False)))
+        await asyncio.sleep(0.5)
+        node.loop.begins("a")
+        await asyncio.sleep(10)
+
+    assert play(SlowNode(), script).times("a") == [0, 10]
+
+
 def test_a_sandbox_that_starts_begins_with_nothing() -> None:
     """Nobody may have told that the one before it ended."""
 
@@ -588,7 +601,8 @@ def test_a_sandbox_that_starts_begins_with_nothing() -> None:
         await asyncio.sleep(1)
         node.look = programmed
         node.loop.begins("a")
-        found = await node.loop.look_now(pod("a"))
+        await node.loop.look_now(pod("a"))
+        found = node.loop.known("a")
         assert found is not None
         assert (found.held_in, found.captured) == (None, None)
 
@@ -601,7 +615,8 @@ def test_a_starting_pod_has_what_the_dispatch_says() -> None:
     async def script(node: Node) -> None:
         node.loop.dispatch(node_capture(1, pod("a", captured=False)))
         node.loop.begins("a")
-        found = await node.loop.look_now(pod("a"))
+        await node.loop.look_now(pod("a"))
+        found = node.loop.known("a")
         assert found is not None
         assert found.pod.program is None
 
