@@ -15,17 +15,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from capture_agent.candidates import Candidates
+from capture_agent.claims import Claim, claim_to, unclaimed
 from capture_agent.pod_loop import PodLoop
 from capture_agent.records import PodRecord
 from capture_agent.told_sandboxes import ToldSandbox, ToldSandboxes
-from capture_api.contests import Candidate
-from capture_api.node_captures import DispatchedPod, PodState
+from capture_api.node_captures import PodState
 from capture_nri.pod_sandboxes import PodSandbox
 
 log = logging.getLogger(__name__)
-
-_RUNTIME_LABELS = ("io.kubernetes.pod.", "io.cri-containerd.")
-"""What the kubelet and the runtime add to a pod's labels."""
 
 _MAY_START = frozenset({PodState.PROGRAMMED, PodState.NOT_APPLICABLE})
 
@@ -35,25 +32,6 @@ class Told(Protocol):
 
     def __call__(self, *, connected: bool, runtime: str, version: str) -> None:
         """Take what is so from now on."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    """A capture's claim to a starting pod."""
-
-    pod: DispatchedPod
-    candidate: Candidate | None
-    """None where the dispatch names a program that has not reached this node."""
-
-    @property
-    def guards_start(self) -> bool:
-        return self.candidate is None or self.candidate.guards_start
-
-    @property
-    def capture(self) -> str:
-        """The TrafficCapture that claims the pod."""
-        name = self.pod.program.name if self.pod.program else ""
-        return f"{self.pod.namespace}/{name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +114,7 @@ class StartGate:
             record = self._known(described)
             if described.namespace == namespace and record is not None and record.is_provisional:
                 claim = self._claim(described)
-                self.loop.reassign(claim.pod if claim else _pod(described, None))
+                self.loop.reassign(claim.pod if claim else unclaimed(described))
 
     def _take_over(self, described: PodSandbox) -> ToldSandbox:
         before = self.sandboxes.of_pod(described.uid)
@@ -165,34 +143,25 @@ class StartGate:
         claim = self._claim(sandbox.described)
         if claim is None or self._is_captured(sandbox, claim):
             return None
-        record = await self.loop.look_now(claim.pod)
+        await self.loop.look_now(claim.pod)
+        record = self._known(sandbox.described)  # a static pod's mirror may have taken it over
         why_not = None if record is None else _why_not(record)
         return None if why_not is None else self._refusal(claim, why_not)
 
-    def _is_captured(self, sandbox: ToldSandbox, claim: _Claim) -> bool:
+    def _is_captured(self, sandbox: ToldSandbox, claim: Claim) -> bool:
         """Whether a look has found just this sandbox as it is to be.
 
         What is known of one that started unseen may have been found in the one before it.
         """
         record = self._known(sandbox.described) if sandbox.is_empty else None
-        if record is None or claim.pod.program is None:
+        if record is None or record.finding.state is not PodState.PROGRAMMED:
             return False
-        is_held = record.held_hash == claim.pod.program.hash
-        return is_held and record.finding.state is PodState.PROGRAMMED
+        return record.held_hash == claim.program.hash
 
-    def _claim(self, described: PodSandbox) -> _Claim | None:
-        if described.netns_path is None:
-            return None  # it is on the node's network
-        record = self._known(described)
-        if record is not None and not record.is_provisional:
-            pod = record.pod
-            if pod.program is None:
-                return None
-            return _Claim(pod, self.candidates.named(pod.namespace, pod.program.name))
-        candidate = self.candidates.winner(described.namespace, _own_labels(described))
-        return None if candidate is None else _Claim(_pod(described, candidate), candidate)
+    def _claim(self, described: PodSandbox) -> Claim | None:
+        return claim_to(described, self._known(described), self.candidates)
 
-    def _refusal(self, claim: _Claim, why: str) -> str | None:
+    def _refusal(self, claim: Claim, why: str) -> str | None:
         if not claim.guards_start or claim.pod.namespace in self.never_refused:
             log.warning("pod %s/%s starts although: %s", claim.pod.namespace, claim.pod.name, why)
             return None
@@ -200,22 +169,6 @@ class StartGate:
         self.loop.refused(claim.pod.uid, message)
         log.warning("pod %s/%s may not start: %s", claim.pod.namespace, claim.pod.name, message)
         return message
-
-
-def _own_labels(described: PodSandbox) -> dict[str, str]:
-    labels = described.labels.items()
-    return {key: value for key, value in labels if not key.startswith(_RUNTIME_LABELS)}
-
-
-def _pod(described: PodSandbox, candidate: Candidate | None) -> DispatchedPod:
-    return DispatchedPod(
-        uid=described.uid,
-        namespace=described.namespace,
-        name=described.name,
-        pod_ips=described.ips,
-        runtime_class=described.runtime_handler,
-        program=candidate.ref if candidate else None,
-    )
 
 
 def _why_not(record: PodRecord) -> str | None:

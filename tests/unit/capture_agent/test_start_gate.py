@@ -368,3 +368,17 @@ async def test_only_its_own_mirror_speaks_for_a_static_pod(name: str, *, is_mirr
     await node.gate.pod_starts(described())
     refusal = await node.gate.container_starts(described())
     assert (refusal is not None) is is_mirror
+
+
+async def test_a_static_pod_whose_mirror_comes_during_the_look_is_guarded() -> None:
+    """The mirror takes over what was known of it, and that look is none at the mirror."""
+    node = GatedNode(look=failed)
+    spec = node.capture()
+    await node.gate.pod_starts(described())
+    node.pause, node.looked = asyncio.Event(), asyncio.Event()
+    answer = asyncio.create_task(node.gate.container_starts(described()))
+    await node.looked.wait()
+    mirror = replace(dispatched(ref(spec), uid="mirror"), static_pod_uid=POD_UID, name="web")
+    node.dispatch(mirror)
+    node.pause.set()
+    assert await answer
