@@ -82,12 +82,14 @@ class Kube:
         return str(found["items"][0]["metadata"]["name"])
 
 
-def eventually(look: Callable[[], T], is_so: Callable[[T], object] = bool) -> T:
+def eventually(
+    look: Callable[[], T], is_so: Callable[[T], object] = bool, within: float = PATIENCE
+) -> T:
     """Look until what is seen is so, and return it; else fail with what was seen last."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + within
     while True:
         seen = look()
         if is_so(seen):
             return seen
-        assert time.monotonic() < deadline, f"not so within {PATIENCE:.0f} s: {seen}"
+        assert time.monotonic() < deadline, f"not so within {within:.0f} s: {seen}"
         time.sleep(0.2)

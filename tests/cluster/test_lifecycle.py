@@ -16,7 +16,7 @@ import pytest
 
 from cluster import node_side
 from cluster.installation import AGENT, settled, workload
-from cluster.kube import SYSTEM, Kube, eventually
+from cluster.kube import PATIENCE, SYSTEM, Kube, eventually
 from cluster.node_side import API_SERVER, KUBELET, kill, pod_here, processes, send, stopped
 from cluster.test_capture import status
 from cluster.test_kills import has_looked_at_every_pod
@@ -28,7 +28,8 @@ __all__ = ["target"]  # a fixture
 
 PODS = int(os.environ.get("LIFECYCLE_PODS", "20"))
 AWAY = float(os.environ.get("API_SERVER_AWAY", "2"))
-MANY = f"--timeout={60 + 3 * PODS}s"
+ALL_START = PATIENCE + 3 * PODS
+"""Seconds for all pods to start."""
 NODE_CAPTURE = f"nodecaptures.trafficcapture.io/{CONTROL_PLANE_NODE.name}"
 
 Uids = dict[str, str]
@@ -56,7 +57,9 @@ def uids(kube: Kube) -> Uids:
 
 def all_captured_first(kube: Kube, count: int) -> None:
     """Wait until so many pods run, each captured before its first container, and none drifted."""
-    kube.run("wait", "pod", "-l", "app=first", "--for=condition=Ready", MANY)
+    kube.run(
+        "wait", "pod", "-l", "app=first", "--for=condition=Ready", f"--timeout={ALL_START:.0f}s"
+    )
     seen = eventually(lambda: status(kube, "first"), lambda seen: is_complete(seen, count))
     assert (seen["drift"]["detected"], seen["drift"]["repaired"]) == (0, 0)
     every = f"--max-log-requests={count}"
@@ -153,12 +156,28 @@ def test_sandboxes_that_all_come_back_are_captured_before_their_containers(
     """As after a reboot: the same pods in new network namespaces, and none is believed captured."""
     expected, old = rules(many), containers(kube)
     with stopped(KUBELET):
-        send(signal.SIGKILL, *(pid for uid in many.values() for pid in pids(uid)))
+        end_all(list(many.values()))
         kill(KUBELET)
-    eventually(lambda: containers(kube), lambda seen: len(seen) == PODS and old.isdisjoint(seen))
+    eventually(
+        lambda: containers(kube),
+        lambda seen: len(seen) == PODS and old.isdisjoint(seen),
+        within=ALL_START,
+    )
     assert uids(kube) == many
     all_captured_first(kube, PODS)
     assert rules(many) == expected
+
+
+def end_all(uids: Sequence[str]) -> None:
+    """Leave nothing of these pods on the node but what is on its disk.
+
+    With their cgroups there, a kubelet that starts asks for seconds after each dead container.
+    """
+    send(signal.SIGKILL, *(pid for uid in uids for pid in pids(uid)))
+    eventually(lambda: not any(pids(uid) for uid in uids))
+    alternatives = r"\|".join(uids)
+    of_pods = rf".*/pod\({alternatives}\).*"
+    node_side.run("find", "/sys/fs/cgroup", "-depth", "-type", "d", "-regex", of_pods, "-delete")
 
 
 def containers(kube: Kube) -> set[str]:

@@ -157,19 +157,31 @@ def restarting(kube: Kube, target: str) -> str:
     return node_side.uid_of(kube, "web")
 
 
-def captured_anew(kube: Kube, before: dict[str, Any]) -> None:
-    """Wait until the pod has another sandbox, which was captured in time, and so is its start."""
+def running_container(kube: Kube) -> str:
+    """Return the ID of the pod's running container; empty while there is none."""
+    (found,) = kube.get("pod/web")["status"]["containerStatuses"]
+    return str(found["containerID"]) if "running" in found["state"] else ""
+
+
+def captured_anew(kube: Kube, before: str) -> None:
+    """Wait until the pod has another sandbox, which was captured in time, and so is its start.
+
+    Its network namespace may well have the inode number of the one before.
+    """
+    eventually(lambda: running_container(kube), lambda seen: seen not in {"", before})
+    eventually(lambda: kube.run("logs", "web"), lambda printed: printed.strip() == "captured")
+    holder = pids(node_side.uid_of(kube, "web"))[0]
+    namespace = int(run("stat", "--dereference", "--format=%i", f"/proc/{holder}/ns/net"))
     after = eventually(
         lambda: evidence(kube, "web"),
-        lambda seen: seen.get("netns") not in (None, before["netns"]),
+        lambda seen: seen.get("netns", {}).get("inode") == namespace,
     )
     assert after["captured"] == "BeforeFirstContainer"
-    eventually(lambda: kube.run("logs", "web"), lambda printed: printed.strip() == "captured")
 
 
 def test_a_new_sandbox_of_the_same_pod_is_captured_again(kube: Kube, restarting: str) -> None:
     """Its pause process died; no container of the new sandbox runs without rules."""
-    before = evidence(kube, "web")
+    before = running_container(kube)
     send(signal.SIGKILL, pids(restarting)[0])
     captured_anew(kube, before)
 
@@ -178,7 +190,7 @@ def test_a_sandbox_that_starts_without_the_api_server_is_captured(
     kube: Kube, restarting: str
 ) -> None:
     """The agent remembers the capture, and the kubelet the pod."""
-    before, old = evidence(kube, "web"), pids(restarting)[0]
+    before, old = running_container(kube), pids(restarting)[0]
     with node_side.stopped(node_side.API_SERVER):
         send(signal.SIGKILL, old)
         eventually(lambda: pids(restarting), lambda seen: len(seen) > 1 and old not in seen)
