@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -128,6 +129,15 @@ def test_a_kernel_without_legacy_tables_has_no_lists(monkeypatch: pytest.MonkeyP
     close_all(descriptors)
     assert set(absent) == set(LEGACY_LISTS)
     assert len(descriptors) == len(NETLINK_PROTOCOLS)
+
+
+def test_what_was_opened_is_closed_when_something_else_can_not_be() -> None:
+    """What is yet to be handed out, too."""
+    own = Path("/proc/self/fd")
+    before = list(own.iterdir())
+    with pytest.raises(KeyError):
+        open_all([SocketKind.LEGACY_IPV4, cast("SocketKind", "Nothing"), SocketKind.LEGACY_IPV6])
+    assert list(own.iterdir()) == before
 
 
 async def test_nothing_leaks_over_ten_thousand_cycles(

@@ -199,6 +199,17 @@ async def test_a_pod_that_starts_without_an_address_waits(
     assert (after.finding.state, after.held_families) == (PodState.PROGRAMMED, (IpFamily.IPV4,))
 
 
+async def test_a_pod_whose_sandbox_is_another_one_by_now_is_looked_for_again(node: Node) -> None:
+    """What the runtime said leads there."""
+    node.addressed = SandboxRefusedError(Refusal.SANDBOX_CHANGED, "it leads to another one")
+    after = await node.examine(starting(node))
+    another = NetnsIdentity(device=4, inode=7)
+    node.processes = (Process(pid=IN_POD.pid, start_time=2, pod_uid=POD_UID, netns=another),)
+    node.addressed = ("10.9.8.7",)
+    after = await node.examine(after)
+    assert (after.finding.state, after.held_in) == (PodState.PROGRAMMED, another)
+
+
 async def test_nobody_believes_the_addresses_of_a_pod_that_has_started(node: Node) -> None:
     """Its processes may have led elsewhere since."""
     after = await node.examine(replace(starting(node), is_starting=False))
