@@ -28,6 +28,7 @@ from played_api import PlayedApi, Raw, played_api
 
 PODS = 110
 """The most that a kubelet runs on a node by default."""
+MEMORY = "/dev/shm"  # noqa: S108 - the chart keeps the agent's state in memory too, on /run
 NAMESPACE = "bench"
 NAME = "web"
 _PATIENCE = 60.0
@@ -66,7 +67,7 @@ def started_pods(count: int = PODS) -> Iterator[tuple[Pod, ...]]:
 async def stand_in_node(count: int = PODS) -> AsyncIterator[StandInNode]:
     """Run a node for the block, with the reference program in all its pods."""
     async with played_api() as api:
-        with started_pods(count) as pods, tempfile.TemporaryDirectory() as directory:
+        with started_pods(count) as pods, tempfile.TemporaryDirectory(dir=MEMORY) as directory:
             nri_socket, state = Path(directory) / "nri.sock", Path(directory) / "state"
             state.mkdir()
             with _running_agent(api.url, str(state), str(nri_socket)) as agent:
