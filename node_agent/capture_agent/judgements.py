@@ -16,7 +16,7 @@ from capture_nat.planning import Plan, plan_changes
 from capture_nat.rulesets import Ruleset
 from capture_nat.tables import NatTable
 
-MAX_TABLES: Final = 128
+MAX_TABLES: Final = 64
 """How many judgements are remembered: a few for each program of a node."""
 MAX_RULES: Final = 1024
 """Rules of the largest table whose judgement is remembered; whoever is root in a pod decides how

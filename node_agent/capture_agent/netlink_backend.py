@@ -196,7 +196,7 @@ def _completed(
     }
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=32)
 def _encoded(plans: tuple[tuple[Family, Plan], ...]) -> Blob | None:
-    """Encode plans once for all pods that they are right for."""
+    """Encode plans once for all pods that they are right for; the largest take half a megabyte."""
     return transaction_of(dict(plans), MARK, {})

@@ -53,8 +53,9 @@ _NO_FAMILY = Finding(
     "NoAddressInFamilies",
     "the pod has no address of a family in spec.ipFamilies",
 )
-_compiled = lru_cache(maxsize=256)(compile_program)
-"""A node's pods share few programs, and each is compiled at every look."""
+_compiled = lru_cache(maxsize=64)(compile_program)
+"""A node's pods share few programs, and each is compiled at every look. The largest take half a
+megabyte a family: whoever changes one all the time must not fill the agent's memory."""
 _captured = lru_cache(maxsize=256)(captured_families)
 """So it is with the families of a pod, whose addresses stay what they are."""
 NOT_SO = Obstacle("it was written, and is not so")
