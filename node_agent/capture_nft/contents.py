@@ -72,8 +72,11 @@ def _conflicts(snapshot: Snapshot, chains: list[NftChain], number: int) -> Itera
                 f"has (type nat, priority {hook.priority}): no packet reaches our rules by it; "
                 "delete it"
             )
+    dormant = {(table.family, table.name) for table in snapshot.tables if table.dormant}
+    dormant.discard((number, NAT))  # which will be woken
     for chain in snapshot.chains:
-        if _takes_our_packets(chain, number) and _has_rules(snapshot, chain):
+        is_awake = (chain.family, chain.table) not in dormant
+        if is_awake and _takes_our_packets(chain, number) and _has_rules(snapshot, chain):
             yield (
                 f"chain {chain.name} of table {_FAMILIES[chain.family]} {chain.table} also decides "
                 "where connections go, ahead of our rules or in the order of registration; delete "

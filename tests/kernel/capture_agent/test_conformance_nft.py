@@ -46,6 +46,19 @@ async def test_what_keeps_our_rules_from_acting_is_told_and_nothing_is_written(
     assert ruleset(pod) == before
 
 
+async def test_a_foreign_table_that_is_switched_off_keeps_nobody_from_acting(
+    pod: Pod, reconciler: Reconciler
+) -> None:
+    """No packet meets its chains; once it is switched on again, it is in the way again."""
+    pod.run("nft", f"add table ip nat; {LEFT_ALONE['a nat hook ahead']}")
+    pod.run("nft", "add table inet other { flags dormant; }")
+    after = await reconciler.capture(record(), capture(), pod.sandbox())
+    assert after.finding.state is PodState.PROGRAMMED
+    pod.run("nft", "add table inet other")
+    after = await reconciler.capture(after, capture(), pod.sandbox())
+    assert after.finding.reason == "BackendConflict"
+
+
 async def test_a_table_that_was_switched_off_is_noticed_and_switched_on(
     pod: Pod, reconciler: Reconciler
 ) -> None:
