@@ -27,6 +27,8 @@ uv_run = "$$($(local_cluster) uv)" run --locked
 # The tests enter network namespaces. What they find in the user's home stays the user's.
 as_root = $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=HOME,XDG_CACHE_HOME,CI,TRAFFIC_CAPTURE_KUBECONFIG \
 	env "PATH=$$PATH" PYTHONDONTWRITEBYTECODE=1)
+run_bench = $(as_root) env PYTHONPATH=cluster:tests "PATH=$$(dirname "$$($(local_cluster) uv)"):$$PATH" \
+	.venv/bin/python bench/run.py
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -61,9 +63,11 @@ lint: ## check style, types and import contracts
 test: lint install ## check everything: lint, unit, kernel and real-cluster tests
 	$(as_root) .venv/bin/python -m pytest
 
-bench: install ## measure, print, and write bench/results.json
+bench: ## measure, print, and write bench/results.json
 	@$(uv_run) true
-	@$(as_root) env PYTHONPATH=cluster:tests "PATH=$$(dirname "$$($(local_cluster) uv)"):$$PATH" .venv/bin/python bench/run.py
+	@$(run_bench) --without-cluster
+	@$(MAKE) --no-print-directory install
+	@$(run_bench) --only hundred-pods --only pod-start
 
 clean: cluster-down ## stop the cluster and remove what was built in this folder
 	rm -rf .cluster dist

@@ -6,9 +6,14 @@ to notice, and nothing to find out.
 """
 
 import asyncio
+import contextlib
+import os
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import programs
 from figures import AtMost, Figure
@@ -17,9 +22,11 @@ from stand_in_node import StandInNode, stand_in_node
 from tampering import Tamperer, tampering
 from timing import median, percentile, run, spread, took
 
+FLOOR_ROUNDS = 300
 PAUSE = 0.01
 """Seconds between two deletions, so that one repair does not wait for the other."""
 
+_BARE = Path(__file__).parent / "peers" / "bare_repairer.py"
 _MILLI = 1e3
 _JUMP = "*nat\n-I OUTPUT 1 -p tcp -j ISTIO_OUTPUT\nCOMMIT\n"
 
@@ -64,7 +71,7 @@ def _kinds() -> list[_Kind]:
 async def measure() -> list[Figure]:
     """Measure both kinds, p99 in milliseconds."""
     async with stand_in_node() as node:
-        return [await _figure(node, kind) for kind in _kinds()]
+        return [*[await _figure(node, kind) for kind in _kinds()], await _floor()]
 
 
 async def _figure(node: StandInNode, kind: _Kind) -> Figure:
@@ -100,6 +107,52 @@ async def _figure(node: StandInNode, kind: _Kind) -> Figure:
             **spread(tool, _MILLI, "reference"),
         },
     )
+
+
+async def _floor() -> Figure:
+    """Have a process without knowledge put the jump back, and a tool run in between as well."""
+    bare: list[float] = []
+    tool: list[float] = []
+    with (
+        started_pod() as watched,
+        started_pod() as unwatched,
+        tampering((watched, unwatched)) as (tamperer, other),
+        tempfile.NamedTemporaryFile("w") as rules,
+    ):
+        rules.write(_JUMP)
+        rules.flush()
+        for pod in (watched, unwatched):
+            _restore(pod, programs.restored())
+        with _bare_repairer(watched):
+            for _ in range(FLOOR_ROUNDS):
+                bare.append(tamperer.jump_back())
+                await asyncio.sleep(PAUSE)
+                other.delete_jump()
+                tool.append(took(lambda: _restore_from(unwatched, rules.name)).wall)
+                await asyncio.sleep(PAUSE)
+    return Figure(
+        name="repair-jump-floor",
+        what="the same by a process that inserts the jump at any notice, without a look, p99",
+        ours=percentile(bare, 99) * _MILLI,
+        reference=percentile(tool, 99) * _MILLI,
+        compared_with="nsenter + iptables-nft-restore, told at once",
+        unit="ms",
+        details={"ours median": median(bare) * _MILLI, **spread(bare, _MILLI)},
+    )
+
+
+@contextlib.contextmanager
+def _bare_repairer(pod: Pod) -> Iterator[None]:
+    argv = [sys.executable, str(_BARE), str(pod.pid)]
+    path = os.pathsep.join(filter(None, sys.path))
+    environment = {**os.environ, "PYTHONPATH": path}
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, env=environment) as repairer:
+        try:
+            if repairer.stdout is None or repairer.stdout.readline() != b"ready\n":
+                raise RuntimeError("the bare repairer does not run")
+            yield
+        finally:
+            repairer.kill()
 
 
 def _restore(pod: Pod, text: str) -> None:

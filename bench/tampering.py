@@ -30,17 +30,22 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def netfilter_sockets(pod: Pod, count: int) -> list[socket.socket]:
     """Open sockets in a pod's network namespace, in a thread that enters it and ends."""
+    return sockets_in(pod.pid, count)
+
+
+def sockets_in(pid: int, count: int) -> list[socket.socket]:
+    """Do the same for the network namespace of a process."""
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(_open, pod, count).result()
+        return thread.submit(_open, pid, count).result()
 
 
-def enter(pod: Pod) -> None:
-    """Move the calling thread into a pod's network namespace.
+def enter(pid: int) -> None:
+    """Move the calling thread into a process's network namespace.
 
     Raises:
         OSError: it could not be entered.
     """
-    with Path(f"/proc/{pod.pid}/ns/net").open("rb") as namespace:
+    with Path(f"/proc/{pid}/ns/net").open("rb") as namespace:
         enter_file(namespace.fileno())
 
 
@@ -54,8 +59,8 @@ def enter_file(namespace: int) -> None:
         raise OSError(ctypes.get_errno(), "setns")
 
 
-def _open(pod: Pod, count: int) -> list[socket.socket]:
-    enter(pod)
+def _open(pid: int, count: int) -> list[socket.socket]:
+    enter(pid)
     return [
         socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) for _ in range(count)
     ]
