@@ -68,7 +68,7 @@ def _body(records: list[Record]) -> Iterator[str]:
 
 def _bar(record: Record) -> str:
     length = max(1, round(_BAR * math.log10(max(record["ratio"], 1))))
-    return f"{record['name']:<22}{'#' * length} {_ratio(record)}"
+    return f"{record['name']:<26}{'#' * length} {_ratio(record)}"
 
 
 def _of(record: Record, whose: str) -> str:

@@ -76,10 +76,10 @@ class Figure:
 
 
 def keep(figures: Iterable[Figure]) -> list[Record]:
-    """Keep what was measured now; what was not stays as it was measured last. Gives all."""
+    """Keep what was measured now; what was not stays as it was measured last. All, by name."""
     records = {record["name"]: record for record in read()}
     records |= {figure.name: figure.record() for figure in figures}
-    kept = list(records.values())
+    kept = sorted(records.values(), key=lambda record: record["name"])
     RESULTS.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return kept
 
