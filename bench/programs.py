@@ -12,11 +12,13 @@ from capture_nat.families import Family
 from capture_nat.planning import Plan, plan_changes
 from capture_nat.tables import NatTable
 
+PORT = 15001
+"""Where the traffic is sent."""
 REFERENCE_LINES = 14
 """Lines that `iptables -t nat -S` prints of the reference rules: four chains and ten rules."""
 
 
-def program(lines: int = REFERENCE_LINES, port: int = 15001) -> Program:
+def program(lines: int = REFERENCE_LINES, port: int = PORT) -> Program:
     """Resolve a capture of which `iptables -t nat -S` prints so many lines."""
     ports = [str(each) for each in range(80, 81 + lines - REFERENCE_LINES)]
     spec = {
@@ -29,13 +31,13 @@ def program(lines: int = REFERENCE_LINES, port: int = 15001) -> Program:
     return resolve(decode_spec(spec))
 
 
-def plan(lines: int = REFERENCE_LINES, port: int = 15001) -> Plan:
+def plan(lines: int = REFERENCE_LINES, port: int = PORT) -> Plan:
     """Plan it for an IPv4 table that holds nothing."""
     ruleset = compile_program(program(lines, port), Family.IPV4)
     return plan_changes(ruleset, NatTable(), frozenset())
 
 
-def restored(lines: int = REFERENCE_LINES, port: int = 15001) -> str:
+def restored(lines: int = REFERENCE_LINES, port: int = PORT) -> str:
     """Say it to `iptables-restore`; with `--noflush` to a table that holds nothing of it."""
     return restore_input(plan(lines, port).commands)
 

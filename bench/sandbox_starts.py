@@ -19,8 +19,10 @@ from timing import median, percentile, run, spread, stopwatch, took
 from unit.capture_nri.fake_runtime import Plugin, running_runtime
 from unit.capture_nri.runtime_side import containerd_pod
 
-STARTS = 100
-PAUSE = 0.02
+STARTS = 200
+PAUSE = 0.1
+"""Seconds between two starts, as on a node: the status of the one is written before the other. This
+process plays the API server, and must not be busy with that when it waits for an answer."""
 
 _RUN_POD_SANDBOX: Final = 1
 _STOP_POD_SANDBOX: Final = 2
