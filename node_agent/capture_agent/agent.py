@@ -141,8 +141,6 @@ class Agent:
         # is repaired or starts meanwhile.
         gc.collect()
         gc.freeze()
-        gc.collect()
-        gc.freeze()  # else what was imported is looked through again and again, ahead of repairs
         try:
             await self._run()
         finally:

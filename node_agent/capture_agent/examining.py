@@ -126,11 +126,8 @@ class Examiner:
             sandbox = await self._sandbox(record)
         except (SandboxRefusedError, BrokerLostError) as failure:
             return replace(record, finding=finding_of(failure))
-        if sandbox is None and record.finding.reason == START_REFUSED:
-            return record  # there is no sandbox because we refused it
         if sandbox is None:
-            record = record.without_sandbox()
-            return replace(record, finding=_NOT_FOUND if record.pod.pod_ips else _NO_ADDRESS)
+            return _without_sandbox(record)
         if not sandbox.pod_ips:
             return replace(record, finding=_NO_ADDRESS)
         record = await self._in_sandbox(record, desired, sandbox)
@@ -219,6 +216,13 @@ class Examiner:
         if len(self._seen) >= MAX_SEEN:
             self._seen.clear()  # of pods that are gone, mostly; the others are looked at anew
         self._seen[pod_uid] = seen
+
+
+def _without_sandbox(record: PodRecord) -> PodRecord:
+    without = record.without_sandbox()
+    if record.finding.reason == START_REFUSED:
+        return without  # why it does not run says more than that it does not
+    return replace(without, finding=_NOT_FOUND if record.pod.pod_ips else _NO_ADDRESS)
 
 
 def _is_brought_in(before: PodRecord, after: PodRecord) -> bool:
