@@ -1,7 +1,6 @@
 """Somebody in a pod who deletes our rules, and sees when they are back."""
 
 import ctypes
-import os
 import select
 import socket
 import time
@@ -104,13 +103,14 @@ class Tamperer:
     def _until_back(self, messages: list[bytes]) -> float:
         before = _contents(self._rules())
         blob, generation = Blob.of(messages), self.channel.generation()
+        own_pid = self.channel.own_pid()
         self.watch.read()
         began = time.perf_counter()
         self.channel.commit(blob, generation)
         while time.perf_counter() - began < PATIENCE:
             self.poll.poll(PATIENCE * 1000)
             heard = time.perf_counter()
-            others = [each for each in self.watch.read() if getattr(each, "pid", 0) != os.getpid()]
+            others = [each for each in self.watch.read() if getattr(each, "pid", 0) != own_pid]
             if others and _contents(self._rules()) == before:
                 return heard - began
         raise TimeoutError(f"what was deleted is not back after {PATIENCE:.0f} s")

@@ -6,7 +6,6 @@ It asks nothing, knows nothing of other changes, and serves one pod: what is bet
 agent is the agent's, the rest is the machine's.
 """
 
-import os
 import select
 import sys
 from typing import Final
@@ -27,12 +26,13 @@ def main() -> None:
     """Put the jump back whenever somebody else changes anything, until killed."""
     netfilter, watched = sockets_in(int(sys.argv[1]), 2)
     channel, watch = NftChannel(netfilter), NftWatch(watched)
+    own_pid = channel.own_pid()
     blob = Blob.of([insert_rule(Family.IPV4, "OUTPUT", rule_of(_JUMP))])
     print("ready", flush=True)
     while True:
         select.select([watch], [], [])
         for change in watch.read():
-            if isinstance(change, Change) and change.pid != os.getpid():
+            if isinstance(change, Change) and change.pid != own_pid:
                 channel.commit(blob, change.generation)
 
 

@@ -8,7 +8,6 @@ from msgspec.structs import astuple
 
 from capture_api.captures import TrafficCaptureSpec
 from capture_api.programs import (
-    Cidrs,
     Dns,
     Inbound,
     InboundTerm,
@@ -95,11 +94,6 @@ def check_chain_prefix(prefix: str) -> None:
 def rules_of(term: Term) -> int:
     """How many rules a term expands to: one for each combination of what its fields list."""
     return prod(max(1, len(values)) for values in astuple(term))
-
-
-def addresses_of(term: Term) -> Cidrs:
-    """The peers that a term names: where inbound packets come from, where outbound ones go to."""
-    return term.sources if isinstance(term, InboundTerm) else term.destinations
 
 
 def _check_directions(spec: TrafficCaptureSpec) -> None:

@@ -54,8 +54,7 @@ class DumpNfTables(msgspec.Struct, frozen=True, tag=True):
 class ListLegacyTables(msgspec.Struct, frozen=True, tag=True):
     """List the legacy xtables tables that exist, without loading a module to find out."""
 
-    family: int
-    """AF_INET or AF_INET6."""
+    family: Family
 
 
 class Connect(msgspec.Struct, frozen=True, tag=True):

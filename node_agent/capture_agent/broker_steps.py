@@ -6,8 +6,7 @@ Sockets live no longer than their step: an open one would keep a dead pod's name
 import errno
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from collections.abc import Iterable, Iterator
 
 from capture_agent.broker_netlink import nf_tables
 from capture_agent.broker_programs import execute
@@ -25,11 +24,6 @@ from capture_agent.broker_protocol import (
 from capture_agent.legacy_lists import opened_lists
 from capture_agent.legacy_tables import listed_tables
 from capture_nat.families import Family
-
-_FAMILIES: Final[Mapping[int, Family]] = {
-    socket.AF_INET: Family.IPV4,
-    socket.AF_INET6: Family.IPV6,
-}
 
 
 def take_all(steps: Iterable[Step], user_namespace: int | None) -> Iterator[StepResult]:
@@ -56,7 +50,7 @@ def _take(
         case DumpNfTables():
             return NfTables(nf_tables())
         case ListLegacyTables(family):
-            return LegacyTables(_legacy_tables(_FAMILIES[family], user_namespace))
+            return LegacyTables(_legacy_tables(family, user_namespace))
         case Connect():
             return Connected(_connect(step))
 

@@ -18,7 +18,6 @@ container with legacy tools wrote them) is served there; a pod with rules in bot
 `BackendConflict`: whatever we wrote, somebody's rules would be dead, ours perhaps.
 """
 
-import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -56,7 +55,6 @@ CONFLICT: Final = "BackendConflict"
 
 _TOOL: Final = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 _NFT_FAMILY: Final = {Family.IPV4: "ip", Family.IPV6: "ip6"}
-_ADDRESS_FAMILY: Final = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
 _BASE_CHAINS = {
     "PREROUTING": "type nat hook prerouting priority -100; policy accept;",
     "OUTPUT": "type nat hook output priority -100; policy accept;",
@@ -80,7 +78,7 @@ class IptablesBackend:
         results = await self.broker.run(
             sandbox,
             DumpNfTables(),
-            ListLegacyTables(_ADDRESS_FAMILY[family]),
+            ListLegacyTables(family),
             Execute((f"{_TOOL[family]}-nft-save", "-t", "nat")),
         )
         nft = _parse(result_of(results, Executed), NFT)

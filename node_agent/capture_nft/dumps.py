@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from capture_nft.errors import DumpInterruptedError, KernelRefusalError, MalformedDumpError
-from capture_nft.uapi import MESSAGE_HEADER, NF_HEADER, NLM_F_DUMP_INTR, MessageType
+from capture_nft.uapi import MESSAGE_HEADER, NF_HEADER, NLM_F_DUMP_INTR, RESOURCE, MessageType
 
 _HEADER: Final = struct.Struct("=IHH")
 _RESULT: Final = struct.Struct("=i")
 _RESULTS: Final = frozenset({MessageType.ERROR, MessageType.DONE})
 _DONE_SIZE: Final = MESSAGE_HEADER + _RESULT.size
 _DONE: Final = struct.pack("=IH", _DONE_SIZE, MessageType.DONE)
-_RESOURCE: Final = slice(18, 20)
 _SUCCESS: Final = bytes(_RESULT.size)
 
 
@@ -51,7 +50,7 @@ def is_of_generation(dump: bytes, generation: int) -> bool:
 
     Its messages have the lower half of the number, which takes 65,536 changes to come again.
     """
-    return dump[_RESOURCE] == (generation & 0xFFFF).to_bytes(2, "big")
+    return dump[RESOURCE] == (generation & 0xFFFF).to_bytes(2, "big")
 
 
 def messages_of(dump: bytes) -> Iterator[tuple[int, int, int]]:

@@ -3,7 +3,6 @@
 import contextlib
 from collections import defaultdict
 from collections.abc import Collection, Iterator
-from typing import Final
 
 from capture_nat.families import Family
 from capture_nft.attributes import text, values
@@ -13,9 +12,13 @@ from capture_nft.messages import NAT
 from capture_nft.plans import Handles
 from capture_nft.rule_texts import RuleTexts
 from capture_nft.snapshots import NftRule, decode
-from capture_nft.uapi import NF_HEADER, MessageType, NfFamily, RuleAttribute
-
-_FAMILY_OFFSET: Final = 16
+from capture_nft.uapi import (
+    FAMILY_OFFSET,
+    NF_HEADER,
+    MessageType,
+    NfFamily,
+    RuleAttribute,
+)
 
 
 def handles_in(dump: bytes, family: Family, chains: Collection[str], texts: RuleTexts) -> Handles:
@@ -36,7 +39,7 @@ def handles_in(dump: bytes, family: Family, chains: Collection[str], texts: Rule
 def _rules(dump: bytes, family: Family, chains: Collection[str]) -> Iterator[NftRule]:
     number = NfFamily.of(family)
     for kind, start, end in messages_of(dump):
-        if kind == MessageType.NEWRULE and dump[start + _FAMILY_OFFSET] == number:
+        if kind == MessageType.NEWRULE and dump[start + FAMILY_OFFSET] == number:
             attributes = values(dump, start + NF_HEADER, end)
             table = text(attributes.get(RuleAttribute.TABLE, b""))
             if table == NAT and text(attributes.get(RuleAttribute.CHAIN, b"")) in chains:

@@ -16,6 +16,7 @@ from capture_nft.counters import counter_values
 from capture_nft.dumps import messages_of
 from capture_nft.uapi import (
     NF_HEADER,
+    RESOURCE,
     ChainAttribute,
     MessageType,
     RuleAttribute,
@@ -23,8 +24,6 @@ from capture_nft.uapi import (
 )
 
 _SEQUENCE_AND_PORT: Final = (8, 16)
-_RESOURCE: Final = (18, 20)
-"""Of `struct nfgenmsg`: the lower half of the generation."""
 _VARYING: Final[Mapping[int, frozenset[int]]] = {
     MessageType.NEWTABLE: frozenset({TableAttribute.USE, TableAttribute.HANDLE}),
     MessageType.NEWCHAIN: frozenset(
@@ -66,7 +65,7 @@ class Pattern:
 
 def _varying(dump: bytes) -> Iterator[tuple[int, int]]:
     for kind, start, end in messages_of(dump):
-        for first, last in (_SEQUENCE_AND_PORT, _RESOURCE):
+        for first, last in (_SEQUENCE_AND_PORT, (RESOURCE.start, RESOURCE.stop)):
             yield start + first, start + last
         left_out = _VARYING.get(kind, frozenset())
         for attribute, first, last in spans(dump, start + NF_HEADER, end):

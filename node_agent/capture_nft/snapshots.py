@@ -13,6 +13,7 @@ from capture_nft.dumps import messages_of
 from capture_nft.errors import MalformedDumpError
 from capture_nft.messages import Hook
 from capture_nft.uapi import (
+    FAMILY_OFFSET,
     NF_HEADER,
     TABLE_DORMANT,
     TABLE_OWNED,
@@ -24,7 +25,6 @@ from capture_nft.uapi import (
 )
 from capture_nft.userdata import comment_in
 
-_FAMILY_OFFSET: Final = 16
 _POLICIES: Final = {0: "DROP", 1: "ACCEPT"}
 
 
@@ -95,7 +95,7 @@ def decode(dumps: bytes) -> Snapshot:
     chains: list[NftChain] = []
     rules: list[NftRule] = []
     for kind, start, end in messages_of(dumps):
-        family, attributes = dumps[start + _FAMILY_OFFSET], values(dumps, start + NF_HEADER, end)
+        family, attributes = dumps[start + FAMILY_OFFSET], values(dumps, start + NF_HEADER, end)
         if kind == MessageType.NEWRULE:
             rules.append(_rule(family, attributes))
         elif kind == MessageType.NEWCHAIN:

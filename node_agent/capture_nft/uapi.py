@@ -9,6 +9,10 @@ MESSAGE_HEADER: Final = 16
 """Bytes of `struct nlmsghdr`."""
 NF_HEADER: Final = MESSAGE_HEADER + 4
 """Bytes of the header and of `struct nfgenmsg` after it."""
+FAMILY_OFFSET: Final = MESSAGE_HEADER
+"""Where `struct nfgenmsg` has the family."""
+RESOURCE: Final = slice(MESSAGE_HEADER + 2, NF_HEADER)
+"""Where it has the resource: in a dump of nf_tables, the lower half of the generation."""
 
 
 class MessageType(IntEnum):

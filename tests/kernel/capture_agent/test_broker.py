@@ -5,7 +5,6 @@ import contextlib
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from capture_agent.broker_protocol import (
 from capture_agent.processes import netns_of
 from capture_agent.tcp_sockets import tcp_listeners
 from capture_agent.zygote_client import Zygote
+from capture_nat.families import Family
 from kernel.pods import Pod
 
 TRUE = Execute(("true",))
@@ -111,7 +111,7 @@ async def test_a_broker_that_hangs_is_replaced(zygote: Zygote, pod: Pod) -> None
         os.kill(stopped, signal.SIGSTOP)
         broker._hang_seconds = 0.1
         with pytest.raises(BrokerLostError):
-            await broker.run(pod.sandbox(), ListLegacyTables(socket.AF_INET))
+            await broker.run(pod.sandbox(), ListLegacyTables(Family.IPV4))
         assert is_gone(stopped)
         broker._hang_seconds = 10
         await broker.run(pod.sandbox(), TRUE)

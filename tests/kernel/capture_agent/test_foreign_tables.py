@@ -1,7 +1,6 @@
 """Tables that others filled in ways that can't be read or served are left alone, and told."""
 
 import json
-import socket
 import sys
 
 import pytest
@@ -13,6 +12,7 @@ from capture_agent.reconciling import Reconciler
 from capture_agent.records import PodRecord
 from capture_api.captures import Mode
 from capture_api.node_captures import PodState
+from capture_nat.families import Family
 from kernel.capture_agent import raw_chains
 from kernel.capture_agent.single_tables import viewed
 from kernel.pods import Pod
@@ -190,5 +190,5 @@ async def test_no_chain_is_too_strange_for_the_broker(
     assert after.finding.state in {PodState.PROGRAMMED, PodState.FAILED}, after.finding
     assert after.finding.reason != "BrokerLost"
     assert pod.run("iptables-nft", "-t", "nat", "-S") == before
-    await tools.broker.run(pod.sandbox(), ListLegacyTables(socket.AF_INET))
+    await tools.broker.run(pod.sandbox(), ListLegacyTables(Family.IPV4))
     assert tools.broker.starts == 1

@@ -1,7 +1,6 @@
 """The right namespace or none: claims that are not, or no longer, true are refused untouched."""
 
 import os
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from capture_agent.reconciling import Reconciler
 from capture_agent.sandbox_finder import SandboxFinder
 from capture_agent.sandboxes import Sandbox, find_sandboxes
 from capture_api.node_captures import DispatchedPod, NetnsIdentity, PodState
+from capture_nat.families import Family
 from kernel.capture_agent.cables import cable_to_be_gone
 from kernel.pods import ADDRESS, CGROUPS, MOVING, Pod, started_pod
 from unit.capture_agent.captures import capture, record
@@ -205,7 +205,7 @@ async def test_a_dead_pods_namespace_is_freed(broker: Broker, other_pod: Pod) ->
         there = ["type", "veth", "peer", "cable", "netns", str(other_pod.pid)]
         pod.run("ip", "link", "add", "cable", *there)
         for sandbox in (pod.sandbox(), other_pod.sandbox()):
-            await broker.run(sandbox, WRITE, ListLegacyTables(socket.AF_INET))
+            await broker.run(sandbox, WRITE, ListLegacyTables(Family.IPV4))
         with cable_to_be_gone(other_pod):
             pod.kill()
         assert await refused(broker, other_pod.sandbox("10.0.0.1")) is Refusal.ADDRESS_MISSING
@@ -219,7 +219,7 @@ async def test_the_broker_keeps_nothing_open(broker: Broker, pod: Pod) -> None:
     proc = Path(f"/proc/{broker.pid}")
     before = sorted(fd.name for fd in (proc / "fd").iterdir())
     for _ in range(20):
-        await broker.run(sandbox, ListLegacyTables(socket.AF_INET))
+        await broker.run(sandbox, ListLegacyTables(Family.IPV4))
         await refused(broker, replace(sandbox, start_time=1))
     assert sorted(fd.name for fd in (proc / "fd").iterdir()) == before
     assert len(list((proc / "task").iterdir())) == 1

@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from socket import AF_INET
 
 import pytest
 
@@ -108,7 +107,7 @@ async def test_nothing_leaks_when_lists_are_opened_by_a_child(
     before = await left_by(broker)
     for _ in range(20):
         (await broker.open(sandbox, *SocketKind)).close()
-        await broker.run(sandbox, ListLegacyTables(AF_INET))
+        await broker.run(sandbox, ListLegacyTables(Family.IPV4))
     assert await left_by(broker) == before
 
 

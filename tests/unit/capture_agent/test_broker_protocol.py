@@ -60,7 +60,7 @@ sandboxes = st.builds(
 steps = st.one_of(
     st.builds(Execute, argv=st.lists(st.text(), max_size=3).map(tuple), stdin=st.text()),
     st.just(DumpNfTables()),
-    st.builds(ListLegacyTables, family=numbers),
+    st.builds(ListLegacyTables),
     st.builds(Connect, st.text(), numbers, st.floats(0, 9)),
 )
 requests = st.one_of(
