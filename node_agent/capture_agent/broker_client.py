@@ -12,8 +12,7 @@ from typing import Self, TypeVar
 
 from capture_agent.broker_protocol import (
     LEGACY_LISTS,
-    NETLINK_PROTOCOLS,
-    Connect,
+    SOCKETS,
     Done,
     Execute,
     FrameError,
@@ -127,7 +126,7 @@ class Broker:
         Raises:
             SandboxRefusedError: the namespace is not the sandbox's, or a step failed.
         """
-        seconds = sum(step.timeout for step in steps if isinstance(step, (Execute, Connect)))
+        seconds = sum(step.timeout for step in steps if isinstance(step, Execute))
         return (await self._expect(Done, RunSteps(sandbox, steps), seconds)).results
 
     async def open(self, sandbox: Sandbox, *kinds: SocketKind) -> OpenedSockets:
@@ -232,9 +231,7 @@ def _opened(
 
 
 def _socket(kind: SocketKind, descriptor: int) -> socket.socket:
-    opened = socket.socket(
-        socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_PROTOCOLS[kind], fileno=descriptor
-    )
+    opened = socket.socket(*SOCKETS[kind], fileno=descriptor)
     opened.settimeout(0)
     return opened
 

@@ -4,7 +4,8 @@ import socket
 import struct
 from typing import Final
 
-from capture_agent.broker_protocol import NETLINK_NETFILTER
+from capture_agent.broker_protocol import SocketKind
+from capture_agent.broker_sockets import opened_socket
 from capture_agent.netlink_requests import listed, payloads
 from capture_nft.attributes import spans
 from capture_nft.uapi import MessageType
@@ -23,7 +24,7 @@ def addresses() -> frozenset[bytes]:
     Raises:
         OSError: they could not be listed.
     """
-    with _opened(socket.NETLINK_ROUTE) as netlink:
+    with opened_socket(SocketKind.ROUTE) as netlink:
         dump = listed(netlink, _GET_ADDRESSES, _IFADDRMSG.pack(0, 0, 0, 0, 0))
     return frozenset(map(_own_address, payloads(dump)))
 
@@ -45,9 +46,5 @@ def nf_tables() -> bytes:
         OSError: they are longer than `LONGEST_LIST`, or could not be dumped.
     """
     request = _NFGENMSG.pack(socket.AF_UNSPEC, 0, 0)
-    with _opened(NETLINK_NETFILTER) as netlink:
+    with opened_socket(SocketKind.NETFILTER) as netlink:
         return b"".join(listed(netlink, kind, request) for kind in _GET_NF_TABLES)
-
-
-def _opened(protocol: int) -> socket.socket:
-    return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)

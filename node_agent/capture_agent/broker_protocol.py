@@ -57,15 +57,7 @@ class ListLegacyTables(msgspec.Struct, frozen=True, tag=True):
     family: Family
 
 
-class Connect(msgspec.Struct, frozen=True, tag=True):
-    """Make a TCP connection, and close it as soon as it stands or can't be had."""
-
-    address: str
-    port: int
-    timeout: float = 1.0
-
-
-Step = Execute | DumpNfTables | ListLegacyTables | Connect
+Step = Execute | DumpNfTables | ListLegacyTables
 
 
 class Executed(msgspec.Struct, frozen=True, tag=True):
@@ -88,13 +80,7 @@ class LegacyTables(msgspec.Struct, frozen=True, tag=True):
     names: tuple[str, ...]
 
 
-class Connected(msgspec.Struct, frozen=True, tag=True):
-    """What became of a connection: "" if it was accepted, else e.g. `ECONNREFUSED`, `ETIMEDOUT`."""
-
-    error: str
-
-
-StepResult = Executed | NfTables | LegacyTables | Connected
+StepResult = Executed | NfTables | LegacyTables
 
 
 class SocketKind(StrEnum):
@@ -108,6 +94,11 @@ class SocketKind(StrEnum):
     """NETLINK_SOCK_DIAG: sockets."""
     CONNTRACK = "Conntrack"
     """NETLINK_NETFILTER once more: connection tracking on a socket of its own."""
+    TCP_IPV4 = "TCPIPv4"
+    """TCP over IPv4, not connected: who connects it does so from inside the pod, whose own rules
+    its packets meet, as those of a process of user 0 there."""
+    TCP_IPV6 = "TCPIPv6"
+    """The same over IPv6."""
     LEGACY_IPV4 = "LegacyIPv4"
     """The list of legacy IPv4 tables, a file; absent from a kernel without such tables."""
     LEGACY_IPV6 = "LegacyIPv6"
@@ -120,13 +111,15 @@ NETLINK_NETFILTER: Final = 12
 NETLINK_SOCK_DIAG: Final = 4
 """The same."""
 
-NETLINK_PROTOCOLS: Final = {
-    SocketKind.NETFILTER: NETLINK_NETFILTER,
-    SocketKind.ROUTE: socket.NETLINK_ROUTE,
-    SocketKind.SOCK_DIAG: NETLINK_SOCK_DIAG,
-    SocketKind.CONNTRACK: NETLINK_NETFILTER,
+SOCKETS: Final = {
+    SocketKind.NETFILTER: (socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER),
+    SocketKind.ROUTE: (socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE),
+    SocketKind.SOCK_DIAG: (socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG),
+    SocketKind.CONNTRACK: (socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER),
+    SocketKind.TCP_IPV4: (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP),
+    SocketKind.TCP_IPV6: (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP),
 }
-"""Of the kinds that are sockets."""
+"""Family, type and protocol of the kinds that are sockets."""
 
 LEGACY_LISTS: Final = {
     SocketKind.LEGACY_IPV4: Family.IPV4,

@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Iterable
 
-from capture_agent.broker_protocol import LEGACY_LISTS, NETLINK_PROTOCOLS, SocketKind
+from capture_agent.broker_protocol import LEGACY_LISTS, SOCKETS, SocketKind
 from capture_agent.legacy_lists import opened_lists
 
 
@@ -34,8 +34,8 @@ def open_all(
     absent: list[SocketKind] = []
     try:
         for kind in chosen:
-            if kind in NETLINK_PROTOCOLS:
-                opened.append(_socket(kind))
+            if kind in SOCKETS:
+                opened.append(opened_socket(kind).detach())
             elif LEGACY_LISTS[kind] in lists:
                 opened.append(lists.pop(LEGACY_LISTS[kind]))
             else:
@@ -52,6 +52,12 @@ def close_all(descriptors: Iterable[int]) -> None:
         os.close(descriptor)
 
 
-def _socket(kind: SocketKind) -> int:
-    flags = socket.SOCK_RAW | socket.SOCK_NONBLOCK
-    return socket.socket(socket.AF_NETLINK, flags, NETLINK_PROTOCOLS[kind]).detach()
+def opened_socket(kind: SocketKind) -> socket.socket:
+    """Open a socket in the network namespace of this thread, that does not block.
+
+    Raises:
+        OSError: it could not be opened, e.g. one of IPv6 where the kernel has none.
+    """
+    opened = socket.socket(*SOCKETS[kind])
+    opened.settimeout(0)
+    return opened

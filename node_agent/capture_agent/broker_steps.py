@@ -3,16 +3,12 @@
 Sockets live no longer than their step: an open one would keep a dead pod's namespace alive.
 """
 
-import errno
 import os
-import socket
 from collections.abc import Iterable, Iterator
 
 from capture_agent.broker_netlink import nf_tables
 from capture_agent.broker_programs import execute
 from capture_agent.broker_protocol import (
-    Connect,
-    Connected,
     DumpNfTables,
     Execute,
     LegacyTables,
@@ -43,16 +39,12 @@ def take_all(steps: Iterable[Step], user_namespace: int | None) -> Iterator[Step
             yield _take(step, user_namespace)
 
 
-def _take(
-    step: DumpNfTables | ListLegacyTables | Connect, user_namespace: int | None
-) -> StepResult:
+def _take(step: DumpNfTables | ListLegacyTables, user_namespace: int | None) -> StepResult:
     match step:
         case DumpNfTables():
             return NfTables(nf_tables())
         case ListLegacyTables(family):
             return LegacyTables(_legacy_tables(family, user_namespace))
-        case Connect():
-            return Connected(_connect(step))
 
 
 def _legacy_tables(family: Family, user_namespace: int | None) -> tuple[str, ...]:
@@ -63,15 +55,3 @@ def _legacy_tables(family: Family, user_namespace: int | None) -> tuple[str, ...
         return tuple(listed_tables(descriptor))
     finally:
         os.close(descriptor)
-
-
-def _connect(step: Connect) -> str:
-    try:
-        socket.create_connection((step.address, step.port), step.timeout).close()
-    except TimeoutError:
-        return "ETIMEDOUT"
-    except socket.gaierror as error:
-        raise ValueError(f"{step.address!a} is no IP address") from error
-    except OSError as error:
-        return errno.errorcode.get(error.errno or 0, os.strerror(error.errno or 0))
-    return ""

@@ -17,7 +17,8 @@ import pytest
 from msgspec.structs import replace
 
 from capture_agent.broker_client import Broker, OpenedSockets, SandboxRefusedError
-from capture_agent.broker_protocol import NETLINK_PROTOCOLS, Refusal, SocketKind
+from capture_agent.broker_protocol import SOCKETS, Refusal, SocketKind
+from capture_agent.broker_sockets import opened_socket
 from capture_agent.held_sandboxes import HeldSandboxes
 from capture_agent.iptables_backend import IptablesBackend
 from capture_agent.journal import Journal
@@ -196,15 +197,7 @@ class Namespaces:
 def _in_new_namespace(kinds: tuple[SocketKind, ...]) -> OpenedSockets:
     def enter_and_open() -> OpenedSockets:
         assert _libc.unshare(_CLONE_NEWNET) == 0, ctypes.get_errno()
-        sockets = tuple(
-            socket.socket(
-                socket.AF_NETLINK,
-                socket.SOCK_RAW | socket.SOCK_NONBLOCK,
-                NETLINK_PROTOCOLS[kind],
-            )
-            for kind in kinds
-            if kind in NETLINK_PROTOCOLS
-        )
+        sockets = tuple(opened_socket(kind) for kind in kinds if kind in SOCKETS)
         lists = {family: opened_list(family) for family in Family}
         there = {family: each for family, each in lists.items() if each is not None}
         return OpenedSockets(sockets, there, own_user_namespace=False)

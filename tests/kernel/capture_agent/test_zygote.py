@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from capture_agent.broker_client import Broker, BrokerLostError
-from capture_agent.broker_protocol import Connect, Connected, Execute, SocketKind
+from capture_agent.broker_protocol import Execute, SocketKind
 from capture_agent.broker_stream import readable
 from capture_agent.capabilities import AGENT, BROKER, mask
 from capture_agent.zygote_client import Zygote, ZygoteLostError, started_zygote
 from capture_api.node_captures import NetnsIdentity
-from kernel.pods import ADDRESS, Pod
+from kernel.pods import Pod
 
 AGENT_PROCESS = """
 import os, pathlib, subprocess
@@ -173,20 +173,3 @@ async def test_a_step_that_had_to_succeed_is_the_last(broker: Broker, pod: Pod) 
     must, may = Execute(("false",), must_succeed=True), Execute(("false",))
     results = await broker.run(pod.sandbox(), may, must, Execute(("true",)))
     assert len(results) == 2
-
-
-LISTEN = "import socket; s=socket.create_server(('', 15001)); print('up', flush=True); input()"
-
-
-async def test_a_connection_is_made_inside_the_pod(broker: Broker, pod: Pod) -> None:
-    """Accepted there, refused there: not on the node."""
-    argv = ["nsenter", "-t", str(pod.pid), "-n", sys.executable, "-c", LISTEN]
-    server = await asyncio.create_subprocess_exec(
-        *argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert server.stdout
-    assert server.stdin
-    assert await server.stdout.readline() == b"up\n"
-    steps = Connect(ADDRESS, 15001), Connect(ADDRESS, 15002)
-    assert await broker.run(pod.sandbox(), *steps) == (Connected(""), Connected("ECONNREFUSED"))
-    await server.communicate(b"\n")

@@ -13,8 +13,6 @@ from capture_agent.broker import serve
 from capture_agent.broker_protocol import (
     LENGTH_SIZE,
     MAX_FRAME,
-    Connect,
-    Connected,
     Done,
     DumpNfTables,
     Execute,
@@ -61,7 +59,6 @@ steps = st.one_of(
     st.builds(Execute, argv=st.lists(st.text(), max_size=3).map(tuple), stdin=st.text()),
     st.just(DumpNfTables()),
     st.builds(ListLegacyTables),
-    st.builds(Connect, st.text(), numbers, st.floats(0, 9)),
 )
 requests = st.one_of(
     st.builds(RunSteps, sandbox=sandboxes, steps=st.lists(steps, max_size=4).map(tuple)),
@@ -74,7 +71,6 @@ results = st.one_of(
     st.builds(Executed, returncode=numbers, stdout=st.text(), stderr=st.text()),
     st.builds(NfTables, st.binary(max_size=64)),
     st.builds(LegacyTables, st.lists(st.text(), max_size=2).map(tuple)),
-    st.builds(Connected, st.text()),
 )
 identities = st.builds(NetnsIdentity, device=numbers, inode=numbers)
 processes = st.builds(Process, pid=numbers, start_time=numbers, pod_uid=st.text(), netns=identities)
