@@ -7,7 +7,6 @@ only its API server is played.
 import asyncio
 import contextlib
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -15,16 +14,16 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import agent_process
 import programs
-from agent_process import NODE
 from capture_api.capture_programs import CaptureProgramSpec
 from capture_api.names import CAPTURE_PROGRAMS, NODE_CAPTURES
 from capture_api.node_captures import DispatchedPod, NodeCaptureSpec
 from capture_api.programs import Program
 from capture_api.wire import encode
+from kernel.agent_process import NODE
+from kernel.played_api import PlayedApi, Raw, played_api
 from kernel.pods import ADDRESS, Pod, started_pod
-from played_api import PlayedApi, Raw, played_api
+from kernel.running_agent import running_agent
 
 PODS = 110
 """The most that a kubelet runs on a node by default."""
@@ -52,7 +51,7 @@ class StandInNode:
         self.api.put(CAPTURE_PROGRAMS, _capture_program(spec))
         self.api.put(NODE_CAPTURES, _node_capture(spec, self.pods))
         async with asyncio.timeout(_PATIENCE):
-            await self.api.until(NODE, lambda found: _all_hold(spec.hash, found, len(self.pods)))
+            await self.api.until(NODE, lambda status: _all_hold(spec.hash, status, len(self.pods)))
         return time.perf_counter() - began
 
 
@@ -70,24 +69,14 @@ async def stand_in_node(count: int = PODS) -> AsyncIterator[StandInNode]:
         with started_pods(count) as pods, tempfile.TemporaryDirectory(dir=MEMORY) as directory:
             nri_socket, state = Path(directory) / "nri.sock", Path(directory) / "state"
             state.mkdir()
-            with _running_agent(api.url, str(state), str(nri_socket)) as agent:
+            with running_agent(api.url, state, nri_socket) as agent:
                 node = StandInNode(pods, api, agent, nri_socket)
                 await node.program(programs.program())
                 yield node
 
 
-@contextmanager
-def _running_agent(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    argv = [sys.executable, str(Path(agent_process.__file__)), *arguments]
-    with subprocess.Popen(argv) as agent:
-        try:
-            yield agent
-        finally:
-            agent.kill()
-
-
-def _all_hold(program_hash: str, found: Iterable[Raw], count: int) -> bool:
-    held = [each for each in found if each.get("hash") == program_hash]
+def _all_hold(program_hash: str, status: Raw, count: int) -> bool:
+    held = [each for each in status.get("pods", ()) if each.get("hash") == program_hash]
     return len(held) == count and all(each["state"] == "Programmed" for each in held)
 
 

@@ -14,6 +14,11 @@ _UNIFIED = Path("/sys/fs/cgroup/unified")
 CGROUPS = (_UNIFIED if _UNIFIED.exists() else Path("/sys/fs/cgroup")) / "traffic-capture-tests"
 ADDRESS = "10.9.8.7"
 ADDRESS6 = "fd00:9::7"
+_ADDRESSED = f"""\
+link set lo up
+address add {ADDRESS}/32 dev lo
+address add {ADDRESS6}/128 dev lo
+"""
 
 QUIET = "exec cat"
 """A pod's process that does nothing but echo."""
@@ -74,16 +79,22 @@ class Pod:
 
 @contextlib.contextmanager
 def started_pod(
-    script: str = QUIET, *, own_netns: bool = True, own_users: bool = False
+    script: str = QUIET,
+    *,
+    own_netns: bool = True,
+    own_users: bool = False,
+    inside: Pod | None = None,
 ) -> Iterator[Pod]:
     """Start a pod for the block: in a network namespace of its own, or in the host's.
 
     With `own_users` that is owned by a user namespace of its own, as with `hostUsers: false`.
+    With `inside` the pod is in the network namespace of another one instead.
     """
     uid = str(uuid.uuid4())
     cgroup = CGROUPS / "kubepods" / f"pod{uid}" / "c1"
     cgroup.mkdir(parents=True)
-    argv = [*(["unshare", "--net"] if own_netns else []), "sh", "-c", script]
+    own_netns = own_netns and inside is None
+    argv = [*_way_in(inside), *(["unshare", "--net"] if own_netns else []), "sh", "-c", script]
     users: contextlib.AbstractContextManager[tuple[str, ...]]
     users = _user_namespace() if own_users else contextlib.nullcontext(())
     with (
@@ -97,14 +108,16 @@ def started_pod(
             pod.tell("up")
             (cgroup / "cgroup.procs").write_text(str(process.pid))
             if own_netns:
-                pod.run("ip", "link", "set", "lo", "up")
-                pod.run("ip", "address", "add", f"{ADDRESS}/32", "dev", "lo")
-                pod.run("ip", "address", "add", f"{ADDRESS6}/128", "dev", "lo")
+                pod.run("ip", "-batch", "-", stdin=_ADDRESSED)
             yield pod
         finally:
             pod.kill()
             cgroup.rmdir()
             cgroup.parent.rmdir()
+
+
+def _way_in(pod: Pod | None) -> tuple[str, ...]:
+    return () if pod is None else ("nsenter", f"--net=/proc/{pod.pid}/ns/net")
 
 
 @contextlib.contextmanager

@@ -36,7 +36,7 @@ from kernel.capture_agent.privileges import as_the_agent
 from kernel.pods import ADDRESS6, Pod, started_pod
 from unit.capture_agent.captures import program_spec
 from unit.capture_nri.fake_runtime import Plugin, running_runtime
-from unit.capture_nri.runtime_side import call, containerd_pod
+from unit.capture_nri.runtime_side import containerd_pod
 
 TABLES = ("iptables-nft", "ip6tables-nft")
 
@@ -88,13 +88,6 @@ async def connected(gate: StartGate, socket: Path) -> AsyncIterator[Plugin]:
             await connection
 
 
-async def container(runtime: Plugin, described: nri_pb2.PodSandbox) -> str | None:
-    """Create a container; give the plugin's refusal."""
-    body = nri_pb2.CreateContainerRequest(pod=described)
-    status = (await runtime.ask(call(runtime.stream(), "CreateContainer", body))).answer.status
-    return status.message if status.code else None
-
-
 def described(pod: Pod, *, path: str = "") -> nri_pb2.PodSandbox:
     """Describe a pod without addresses; with a path, as a runtime that has no process there."""
     if not path:
@@ -134,7 +127,7 @@ async def test_a_pod_whose_addresses_nobody_told_is_captured_before_the_answer(
     with as_the_agent():
         assert await runtime.starts(told) is None
     assert captured(pod) == [True, True]
-    assert await container(runtime, told) is None
+    assert await runtime.creates_container(told) is None
 
 
 async def test_a_pod_is_captured_in_the_families_that_its_namespace_has(
@@ -158,11 +151,11 @@ async def test_a_pod_without_an_address_has_no_container_until_it_is_captured(
     for address in there:
         pod.run("ip", "address", "del", address, "dev", "lo")
     assert await runtime.starts(described(pod)) is None
-    refusal = await container(runtime, described(pod))
+    refusal = await runtime.creates_container(described(pod))
     assert refusal is not None
     assert "NoPodIP" in refusal
     assert captured(pod) == [False, False]
     for address in there:
         pod.run("ip", "address", "add", address, "dev", "lo")
-    assert await container(runtime, described(pod)) is None
+    assert await runtime.creates_container(described(pod)) is None
     assert captured(pod) == [True, True]

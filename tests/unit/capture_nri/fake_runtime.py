@@ -10,6 +10,7 @@ from pathlib import Path
 from capture_nri import nri_pb2
 from unit.capture_nri.runtime_side import (
     Said,
+    call,
     configure,
     registered,
     run_pod_sandbox,
@@ -43,9 +44,9 @@ class Plugin:
         (message,) = said(header + payload)
         return message
 
-    async def ask(self, call: bytes) -> Said:
+    async def ask(self, question: bytes) -> Said:
         """Make a call and wait for the answer to it."""
-        self.send(call)
+        self.send(question)
         answer = await self.hear()
         assert (answer.connection, answer.stream) == (1, self._stream)
         return answer
@@ -61,6 +62,12 @@ class Plugin:
     async def starts(self, pod: nri_pb2.PodSandbox) -> str | None:
         """Tell of a pod's start; give the plugin's refusal."""
         status = (await self.ask(run_pod_sandbox(self.stream(), pod))).answer.status
+        return status.message if status.code else None
+
+    async def creates_container(self, pod: nri_pb2.PodSandbox) -> str | None:
+        """Tell of the creation of a container in a pod; give the plugin's refusal."""
+        body = nri_pb2.CreateContainerRequest(pod=pod)
+        status = (await self.ask(call(self.stream(), "CreateContainer", body))).answer.status
         return status.message if status.code else None
 
     async def tells(self, moment: int, pod: nri_pb2.PodSandbox) -> str | None:

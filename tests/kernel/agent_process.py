@@ -1,4 +1,4 @@
-"""The real agent on this machine, for measurements: its API server is a played one, without TLS.
+"""The real agent on this machine, on a node that is played: its API server speaks without TLS.
 
     python agent_process.py URL STATE_DIR [NRI_SOCKET]
 
@@ -19,7 +19,7 @@ from capture_agent.processes import netns_of
 from capture_agent.service_account import ApiServer
 from capture_agent.zygote_client import Zygote, started_zygote
 
-NODE = "bench"
+NODE = "node"
 
 
 def main() -> None:

@@ -16,29 +16,38 @@ _MAX_STATUS = 16 << 20
 
 Raw = dict[str, Any]
 """An API object, or a part of one, as JSON has it."""
+_Key = tuple[str, str]
+"""Namespace, which is empty for a kind that has none, and name."""
 
 
 class PlayedApi:
-    """Holds objects by kind and name; `url` is where it answers."""
+    """Holds objects by kind, namespace and name; `url` is where it answers."""
 
     def __init__(self) -> None:
         self.url = ""
-        self._objects: dict[str, dict[str, Raw]] = {kind: {} for kind in _KINDS}
+        self._objects: dict[str, dict[_Key, Raw]] = {kind: {} for kind in _KINDS}
         self._watches: dict[str, set[asyncio.Queue[Raw]]] = {kind: set() for kind in _KINDS}
         self._version = 0
         self._status_arrived = asyncio.Event()
 
     def put(self, kind: str, raw: Raw) -> None:
-        """Store an object and tell the watches."""
+        """Store an object, with the status that it has, and tell the watches."""
         self._version += 1
-        raw = {**raw, "metadata": {**raw["metadata"], "resourceVersion": str(self._version)}}
-        self._objects[kind][raw["metadata"]["name"]] = raw
+        metadata = {**raw["metadata"], "resourceVersion": str(self._version)}
+        key = (metadata.get("namespace", ""), metadata["name"])
+        raw = {**self._objects[kind].get(key, {}), **raw, "metadata": metadata}
+        self._objects[kind][key] = raw
         for watch in self._watches[kind]:
             watch.put_nowait(raw)
 
-    async def until(self, node: str, is_so: Callable[[list[Raw]], bool]) -> None:
-        """Wait until what the status of a NodeCapture says of its pods is as wanted."""
-        while not is_so(self._objects[NODE_CAPTURES][node].get("status", {}).get("pods", [])):
+    def status(self, node: str) -> Raw:
+        """Give the status of a NodeCapture, empty before the first."""
+        found: Raw = self._objects[NODE_CAPTURES]["", node].get("status", {})
+        return found
+
+    async def until(self, node: str, is_so: Callable[[Raw], bool]) -> None:
+        """Wait until the status of a NodeCapture is as wanted."""
+        while not is_so(self.status(node)):
             self._status_arrived.clear()
             await self._status_arrived.wait()
 
@@ -52,10 +61,10 @@ class PlayedApi:
 
     async def replace_status(self, request: web.Request) -> web.StreamResponse:
         """Take over a status."""
-        name, status = request.match_info["name"], (await request.json())["status"]
-        self.put(NODE_CAPTURES, {**self._objects[NODE_CAPTURES][name], "status": status})
+        key, status = ("", request.match_info["name"]), (await request.json())["status"]
+        self.put(NODE_CAPTURES, {**self._objects[NODE_CAPTURES][key], "status": status})
         self._status_arrived.set()
-        return web.json_response(self._objects[NODE_CAPTURES][name])
+        return web.json_response(self._objects[NODE_CAPTURES][key])
 
     async def _watch(self, request: web.Request, kind: str) -> web.StreamResponse:
         changes: asyncio.Queue[Raw] = asyncio.Queue()
