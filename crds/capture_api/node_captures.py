@@ -139,6 +139,10 @@ class AgentInfo(WireStruct, frozen=True, omit_defaults=False):
     backends: tuple[str, ...] = ()
     nri: NriConnection | None = None
     """None where the agent does not ask for the connection."""
+    held_sandboxes: int = 0
+    """Pods' network namespaces that it holds open, each until its pod's sandbox ends."""
+    held_descriptors: int = 0
+    """File descriptors by which it does."""
 
 
 class NodeCaptureStatus(WireStruct, frozen=True, omit_defaults=False):

@@ -35,6 +35,7 @@ from capture_agent.pod_loop import PodLoop
 from capture_agent.probes import serving_probes
 from capture_agent.python_iptables_backend import legacy_tools
 from capture_agent.reconciling import Reconciler
+from capture_agent.reporting import holding
 from capture_agent.sandbox_finder import SandboxFinder
 from capture_agent.sandboxes import Sandbox
 from capture_agent.start_gate import StartGate
@@ -100,7 +101,12 @@ class Agent:
         self._writer = StatusWriter(client, options.node_name, self._own_node_capture)
         node = NodeView(quick=opener, patient=runner)
         self._finder = SandboxFinder(node, host, time.monotonic, journal.forget_all_but)
-        self._held = HeldSandboxes(opener, changed=self._pod_changed, ended=self._sandbox_ended)
+        self._held = HeldSandboxes(
+            opener,
+            changed=self._pod_changed,
+            ended=self._sandbox_ended,
+            counted=self._status_changed,
+        )
         backend = NetlinkBackend(self._held, IptablesBackend(runner, legacy_tools()))
         examiner = Examiner(
             reconciler=Reconciler(
@@ -206,7 +212,7 @@ class Agent:
         if status != self._published:
             self._published = status
             self._file.outdated()
-        self._writer.submit(status)
+        self._writer.submit(holding(status, len(self._held), len(self._held.descriptors)))
 
     def _checkpoint(self) -> Checkpoint:
         return checkpoint_of(self._loop.records, self._loop.past_drift, self._programs.objects)

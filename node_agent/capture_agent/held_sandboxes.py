@@ -48,6 +48,8 @@ class HeldSandbox:
     watch: NftWatch
     sock_diag: socket.socket
     legacy: LegacyTables
+    sockets: tuple[socket.socket, ...]
+    """Those of channel, watch and sock_diag."""
     own_user_namespace: bool
     own_pid: int
     """The PID by which the kernel tells of our own changes."""
@@ -61,33 +63,51 @@ class HeldSandbox:
     """Why the kernel would not take a transaction of ours for a family."""
     hook_order: HookOrder = field(default_factory=HookOrder)
 
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """All that are open because of it."""
+        sockets = tuple(each.fileno() for each in self.sockets if each.fileno() >= 0)
+        process = () if self.process is None else (self.process,)
+        return (*sockets, *self.legacy.descriptors, *process)
+
     def close(self) -> None:
-        """Let go of the network namespace."""
+        """Let go of the network namespace; may be called again."""
         self.channel.close()
         self.watch.close()
         self.sock_diag.close()
         self.legacy.close()
         if self.process is not None:
             os.close(self.process)
+            self.process = None
 
 
 class HeldSandboxes:
     """Opens what is held, hears changes, and closes.
 
     `changed` is told the UID of a pod whose rules somebody else changed, `ended` that of a pod
-    whose sandbox's process has ended.
+    whose sandbox's process has ended; `counted` hears that more is held, or less.
     """
 
     def __init__(
-        self, broker: Broker, changed: Callable[[str], None], ended: Callable[[str], None]
+        self,
+        broker: Broker,
+        changed: Callable[[str], None],
+        ended: Callable[[str], None],
+        counted: Callable[[], None] = lambda: None,
     ) -> None:
         self._broker = broker
         self._changed = changed
         self._ended = ended
+        self._counted = counted
         self._held: dict[str, HeldSandbox] = {}
 
     def __len__(self) -> int:
         return len(self._held)
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """All that are open because of what is held."""
+        return tuple(each for held in self._held.values() for each in held.descriptors)
 
     def get(self, sandbox: Sandbox) -> HeldSandbox | None:
         """Give what is held of a sandbox, if it was opened for just this claim."""
@@ -109,6 +129,7 @@ class HeldSandboxes:
             held = await self._open(sandbox)
             self.drop(sandbox)
             self._held[sandbox.key] = held
+            self._counted()
         return held
 
     def close(self, ended: PodSandbox) -> None:
@@ -169,6 +190,7 @@ class HeldSandboxes:
         if held.process is not None:
             loop.remove_reader(held.process)
         held.close()
+        self._counted()
 
 
 def _is_by(pid: int, heard: Change | Overflow) -> bool:
@@ -210,6 +232,7 @@ def _held(sandbox: Sandbox, opened: OpenedSockets, process: int | None) -> HeldS
         watch=NftWatch(watch),
         sock_diag=sock_diag,
         legacy=LegacyTables(opened.legacy_lists),
+        sockets=opened.sockets,
         own_user_namespace=opened.own_user_namespace,
         own_pid=channel.own_pid(),
         process=process,

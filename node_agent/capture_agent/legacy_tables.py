@@ -47,6 +47,11 @@ class LegacyTables:
         self._lists = dict(lists)
         self._awaited = [f"{own_net}/{LISTS[family]}" for family in Family if family not in lists]
 
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """Those of the lists that are open."""
+        return tuple(self._lists.values())
+
     def has_nat(self, family: Family) -> bool:
         """Whether there is a legacy nat table of this family."""
         descriptor = self._lists.get(family)

@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _allow_descriptors() -> None:
-    """Use all descriptors that we may have: every pod takes five, and some runtimes set 1024."""
+    """Use all descriptors that we may have: a pod takes up to six, and some runtimes set 1024."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

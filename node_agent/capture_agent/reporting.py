@@ -39,6 +39,12 @@ def status_of(
     )
 
 
+def holding(status: NodeCaptureStatus, sandboxes: int, descriptors: int) -> NodeCaptureStatus:
+    """Add how much the agent holds: in how many sandboxes, by how many descriptors."""
+    agent = replace(status.agent, held_sandboxes=sandboxes, held_descriptors=descriptors)
+    return replace(status, agent=agent)
+
+
 def retire(past: tuple[PastDrift, ...], record: PodRecord) -> tuple[PastDrift, ...]:
     """Keep the counts of a pod that its capture has no more, so that the capture's never fall."""
     if not (record.held_by and (record.detected or record.repaired)):

@@ -37,7 +37,10 @@ def write_delay(
 def without_counters(status: NodeCaptureStatus) -> NodeCaptureStatus:
     """The part of the evidence of which every change is a transition."""
     return msgspec.structs.replace(
-        status, pods=tuple(_without_counters(pod) for pod in status.pods), past_drift=()
+        status,
+        agent=msgspec.structs.replace(status.agent, held_sandboxes=0, held_descriptors=0),
+        pods=tuple(_without_counters(pod) for pod in status.pods),
+        past_drift=(),
     )
 
 

@@ -181,6 +181,8 @@ def test_a_nodes_dispatch_and_evidence_are_stored_as_they_were_written(
             boot_id="7d6bd5d2-5f1a-4f1c-9a0b-9e5c2f6f7a10",
             backends=("iptables",),
             nri=NriConnection(connected=False, runtime="containerd", version="2.2.1", since=NOW),
+            held_sandboxes=1,
+            held_descriptors=6,
         ),
         pods=(
             PodEvidence(

@@ -43,6 +43,7 @@ from unit.capture_agent.captures import capture, program, record
 
 V4 = Family.IPV4
 PODS = 1000
+CYCLES = 10_000
 _CLONE_NEWNET = 0x40000000
 _SMALL = 4608
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -55,11 +56,17 @@ class Holder:
     broker: Broker
     changed: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
     held: HeldSandboxes = field(init=False)
 
     def __post_init__(self) -> None:
         """Listen."""
-        self.held = HeldSandboxes(self.broker, self.changed.append, self.ended.append)
+        self.held = HeldSandboxes(
+            self.broker, self.changed.append, self.ended.append, self._note_count
+        )
+
+    def _note_count(self) -> None:
+        self.counts.append(len(self.held))
 
 
 @pytest.fixture
@@ -105,7 +112,7 @@ async def test_a_sandbox_whose_process_ends_is_let_go(holder: Holder, other_pod:
             pod.kill()
             await one_loop_turn()
             assert holder.ended == [pod.uid]
-            assert len(holder.held) == 0
+            assert holder.counts == [1, 0]
     assert descriptors() < open_with_cable
 
 
@@ -121,8 +128,48 @@ async def test_holding_and_letting_go_leaves_no_descriptor(holder: Holder, pod: 
     )
     for let_go in ways:
         await holder.held.hold(pod.sandbox())
+        assert descriptors() - before == len(holder.held.descriptors) > 0
         let_go()
         assert descriptors() == before
+        assert holder.held.descriptors == ()
+    assert holder.counts == [1, 0] * 4
+
+
+async def test_what_was_closed_before_its_sandbox_is_not_counted(holder: Holder, pod: Pod) -> None:
+    """A channel closes itself when a pod's tables are too large."""
+    await holder.broker.process(1)
+    before = descriptors()
+    held = await holder.held.hold(pod.sandbox())
+    assert descriptors() - before == len(holder.held.descriptors)
+    held.channel.close()
+    assert descriptors() - before == len(holder.held.descriptors)
+
+
+async def open_in(zygote: Zygote, broker: Broker) -> list[int]:
+    """Count the open descriptors of agent, broker and zygote."""
+    await broker.process(1)  # the broker is done with the request before
+    assert broker.pid is not None
+    pids = (os.getpid(), broker.pid, zygote.process.pid)
+    return [len(os.listdir(f"/proc/{pid}/fd")) for pid in pids]  # noqa: PTH208 - no file system
+
+
+async def test_nothing_leaks_over_ten_thousand_cycles(
+    zygote: Zygote, holder: Holder, pod: Pod, other_pod: Pod
+) -> None:
+    """Neither in broker nor zygote nor agent, which counts right all the while; refusals too."""
+    sandboxes = (pod.sandbox(), other_pod.sandbox())
+    refused = pod.sandbox("192.0.2.1")
+    before = await open_in(zygote, holder.broker)
+    for cycle in range(CYCLES):
+        await holder.held.hold(sandboxes[cycle % 2])
+        assert descriptors() - before[0] == len(holder.held.descriptors) > 0
+        holder.held.drop(sandboxes[cycle % 2])
+        if cycle % 100 == 0:
+            with pytest.raises(SandboxRefusedError):
+                await holder.held.hold(refused)
+    assert (len(holder.held), holder.held.descriptors) == (0, ())
+    assert await open_in(zygote, holder.broker) == before
+    assert holder.broker.starts == 1
 
 
 async def test_the_end_of_one_sandbox_leaves_the_other_of_its_pod(
@@ -229,7 +276,8 @@ def many(namespaces: Namespaces) -> Iterator[Holder]:
 async def test_a_thousand_pods_of_one_name_are_a_thousand_pods(
     many: Holder, tools: IptablesBackend
 ) -> None:
-    """Each holds its own program, and no other's."""
+    """Each holds its own program, and no other's, by as many descriptors as any other."""
+    before = descriptors()
     backend = NetlinkBackend(many.held, tools)
     sandboxes = [sandbox_number(number) for number in range(PODS)]
     for number, sandbox in enumerate(sandboxes):
@@ -237,7 +285,9 @@ async def test_a_thousand_pods_of_one_name_are_a_thousand_pods(
         view = await viewed(backend, sandbox)
         assert view.table.chains == {}
         await write(backend, sandbox, view, plan_changes(ruleset, view.table, frozenset()))
-    assert len(many.held) == PODS
+    of_each = {len(held.descriptors) for held in map(many.held.get, sandboxes) if held}
+    assert (len(many.held), len(of_each)) == (PODS, 1)
+    assert descriptors() - before == len(many.held.descriptors) == PODS * of_each.pop()
     for number, sandbox in enumerate(sandboxes):
         view = await viewed(backend, sandbox)
         assert view.table.rules("ISTIO_INBOUND") == (
@@ -280,5 +330,5 @@ async def test_a_pod_that_gets_an_address_is_verified_anew(holder: Holder, pod: 
     first = await holder.held.hold(pod.sandbox())
     second = await holder.held.hold(pod.sandbox(ADDRESS, "fd00:9::77"))
     assert second is not first
-    assert len(holder.held) == 1
+    assert holder.counts == [1, 0, 1]
     assert second.channel.generation()

@@ -23,25 +23,15 @@ from capture_agent.broker_protocol import (
 from capture_agent.broker_sockets import close_all, open_all
 from capture_agent.legacy_tables import LISTS, LegacyTables
 from capture_agent.processes import netns_of
-from capture_agent.zygote_client import Zygote
 from capture_nat.families import Family
 from kernel.capture_agent.cables import cable_to_be_gone
 from kernel.pods import ADDRESS, ADDRESS6, MOVING, Pod, started_pod
 
-CYCLES = 10_000
 _SIOCGSKNS = 0x894C
 _DUMP = 0x301
 _DONE = 3
 _GET_CHAINS = 10 << 8 | 4
 _GET_LINKS = 18
-
-
-async def descriptors(broker: Broker, zygote: Zygote) -> list[int]:
-    """Count the open descriptors of agent, broker and zygote."""
-    await broker.process(1)  # the broker is done with the request before
-    assert broker.pid is not None
-    pids = (os.getpid(), broker.pid, zygote.process.pid)
-    return [len(os.listdir(f"/proc/{pid}/fd")) for pid in pids]  # noqa: PTH208 - no file system
 
 
 @contextlib.contextmanager
@@ -139,24 +129,6 @@ def test_what_was_opened_is_closed_when_something_else_can_not_be() -> None:
     with pytest.raises(KeyError):
         open_all([SocketKind.LEGACY_IPV4, cast("SocketKind", "Nothing"), SocketKind.LEGACY_IPV6])
     assert list(own.iterdir()) == before
-
-
-async def test_nothing_leaks_over_ten_thousand_cycles(
-    zygote: Zygote, pod: Pod, other_pod: Pod
-) -> None:
-    """Neither in the agent nor in the broker nor in the zygote, refusals included."""
-    async with Broker(zygote) as broker:
-        sandboxes = (pod.sandbox(), other_pod.sandbox())
-        refused = replace(pod.sandbox(), pod_ips=("10.0.0.1",))
-        (await broker.open(sandboxes[0], SocketKind.NETFILTER)).close()
-        before = await descriptors(broker, zygote)
-        for cycle in range(CYCLES):
-            (await broker.open(sandboxes[cycle % 2], SocketKind.NETFILTER)).close()
-            if cycle % 100 == 0:
-                with pytest.raises(SandboxRefusedError):
-                    await broker.open(refused, *SocketKind)
-        assert await descriptors(broker, zygote) == before
-        assert broker.starts == 1
 
 
 async def test_a_namespace_is_held_until_its_sockets_are_closed(

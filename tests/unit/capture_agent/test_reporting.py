@@ -3,9 +3,10 @@
 from msgspec.structs import replace
 
 from capture_agent.records import PodRecord
-from capture_agent.reporting import MAX_PAST, handed_over, retire, status_of
+from capture_agent.reporting import MAX_PAST, handed_over, holding, retire, status_of
 from capture_api.captures import LastDrift
 from capture_api.node_captures import AgentInfo, PastDrift
+from capture_api.wire import encode
 from unit.capture_agent.captures import CAPTURE_UID, OTHER_CAPTURE_UID, dispatched, record
 
 AGENT = AgentInfo(version="1", ready=True)
@@ -31,6 +32,16 @@ def test_pods_are_reported_in_the_order_of_their_uids() -> None:
     status = status_of(records, (), AGENT, 1)
     assert [pod.uid for pod in status.pods] == ["a", "c"]
     assert status.pod_count == 2
+
+
+def test_what_is_held_is_said_of_the_agent() -> None:
+    """And changes nothing else; none is said as well."""
+    status = status_of([record()], (), AGENT, 1)
+    held = holding(status, sandboxes=2, descriptors=12)
+    assert held.agent == replace(AGENT, held_sandboxes=2, held_descriptors=12)
+    assert holding(held, sandboxes=0, descriptors=0) == status
+    told = encode(status)["agent"]
+    assert (told["heldSandboxes"], told["heldDescriptors"]) == (0, 0)
 
 
 def drifted(capture_uid: str = CAPTURE_UID) -> PodRecord:

@@ -44,6 +44,9 @@ COUNTERS = {
     "drift detected": with_pod(drift_detected=1),
     "drift repaired": with_pod(drift_repaired=1),
     "the last drift": with_pod(drift_detected=2, last_drift=DRIFT),
+    "what is held": msgspec.structs.replace(
+        STATUS, agent=AgentInfo(held_sandboxes=1, held_descriptors=6)
+    ),
     "past drift": msgspec.structs.replace(STATUS, past_drift=(PastDrift(capture_uid="c"),)),
 }
 
