@@ -98,6 +98,8 @@ class SandboxFinder:
         """Take note of a sandbox that the runtime describes: it is that of its pod from now on."""
         self._found.pop(described.uid, None)
         self._told[described.uid] = described
+        # Should it lead nowhere: what an earlier scan found of this pod has just been dropped.
+        self._scanned_at = float("-inf")
 
     def forget(self, pod_uid: str) -> None:
         """Look for this pod again next time: its sandbox turned out to be gone or another one."""

@@ -281,6 +281,17 @@ async def test_outdated_words_of_a_runtime_give_way_to_a_scan() -> None:
     assert sandbox.pid == 9
 
 
+async def test_a_scan_from_before_a_runtimes_word_does_not_answer_after_it() -> None:
+    """The runtime errs about a pod that was seen already, when others were looked for."""
+    node = Node()
+    node.processes = [process(1, 1, PODS, "a"), process(2, 1, UNSHARED, "b")]
+    await node.finder.find(pod("b"))
+    node.finder.tell(told(2))
+    sandbox = await node.finder.find(pod("a"))
+    assert sandbox is not None
+    assert sandbox.netns == PODS
+
+
 async def test_a_new_sandbox_has_addresses_that_only_the_runtime_knows() -> None:
     """The API server still has those of the old one."""
     node = Node()
