@@ -99,14 +99,14 @@ class Agent:
             params={"fieldSelector": f"metadata.name={options.node_name}"},
         )
         self._writer = StatusWriter(client, options.node_name, self._own_node_capture)
-        node = NodeView(quick=opener, patient=runner)
-        self._finder = SandboxFinder(node, host, time.monotonic, journal.forget_all_but)
         self._held = HeldSandboxes(
             opener,
             changed=self._pod_changed,
             ended=self._sandbox_ended,
             counted=self._status_changed,
         )
+        node = NodeView(quick=opener, patient=runner, held=self._held)
+        self._finder = SandboxFinder(node, host, time.monotonic, journal.forget_all_but)
         backend = NetlinkBackend(self._held, IptablesBackend(runner, legacy_tools()))
         examiner = Examiner(
             reconciler=Reconciler(

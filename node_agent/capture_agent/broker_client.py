@@ -21,6 +21,7 @@ from capture_agent.broker_protocol import (
     ListProcesses,
     Opened,
     OpenSockets,
+    OpenToldSandbox,
     Processes,
     ReadProcess,
     Refusal,
@@ -77,6 +78,7 @@ class OpenedSockets:
     have to be written by a program (`Execute`).
     """
 
+    sandbox: Sandbox
     sockets: tuple[socket.socket, ...]
     legacy_lists: Mapping[Family, int]
     own_user_namespace: bool
@@ -135,12 +137,17 @@ class Broker:
         Raises:
             SandboxRefusedError: the namespace is not the sandbox's; nothing is open.
         """
-        reply, descriptors = await self._ask(OpenSockets(sandbox, kinds))
-        if isinstance(reply, Opened) and len(descriptors) + len(reply.absent) == len(kinds):
-            present = [kind for kind in kinds if kind not in reply.absent]
-            return _opened(present, descriptors, own_user_namespace=reply.own_user_namespace)
-        _close(descriptors)
-        raise await self._unexpected(reply)
+        return await self._open(OpenSockets(sandbox, kinds))
+
+    async def open_told(
+        self, pod_uid: str, pid: int, pod_ips: tuple[str, ...], *kinds: SocketKind
+    ) -> OpenedSockets:
+        """Find the sandbox that a runtime tells by its process, and open as `open` does.
+
+        Raises:
+            SandboxRefusedError: the process is not that pod's, or its namespace not the sandbox's.
+        """
+        return await self._open(OpenToldSandbox(pod_uid, pid, pod_ips, kinds))
 
     async def addresses(self, sandbox: Sandbox) -> tuple[bytes, ...]:
         """List the addresses in a sandbox's network namespace, if the sandbox's are unknown.
@@ -164,6 +171,14 @@ class Broker:
     async def netns(self, path: str) -> NetnsIdentity | None:
         """Identify the network namespace that a runtime keeps under a path; None without one."""
         return (await self._expect(Identified, IdentifyNetns(path))).netns
+
+    async def _open(self, request: OpenSockets | OpenToldSandbox) -> OpenedSockets:
+        reply, descriptors = await self._ask(request)
+        kinds = request.kinds
+        if isinstance(reply, Opened) and len(descriptors) + len(reply.absent) == len(kinds):
+            return _opened(reply, [kind for kind in kinds if kind not in reply.absent], descriptors)
+        _close(descriptors)
+        raise await self._unexpected(reply)
 
     async def _expect(self, kind: type[A], request: Request, seconds: float = 0) -> A:
         reply, descriptors = await self._ask(request, seconds)
@@ -218,7 +233,7 @@ class Broker:
 
 
 def _opened(
-    kinds: Iterable[SocketKind], descriptors: Iterable[int], *, own_user_namespace: bool
+    reply: Opened, kinds: Iterable[SocketKind], descriptors: Iterable[int]
 ) -> OpenedSockets:
     lists: dict[Family, int] = {}
     sockets = []
@@ -227,7 +242,7 @@ def _opened(
             lists[LEGACY_LISTS[kind]] = descriptor
         else:
             sockets.append(_socket(kind, descriptor))
-    return OpenedSockets(tuple(sockets), lists, own_user_namespace)
+    return OpenedSockets(reply.sandbox, tuple(sockets), lists, reply.own_user_namespace)
 
 
 def _socket(kind: SocketKind, descriptor: int) -> socket.socket:

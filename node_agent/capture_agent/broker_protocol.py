@@ -142,6 +142,15 @@ class OpenSockets(msgspec.Struct, frozen=True, tag=True):
     kinds: tuple[SocketKind, ...]
 
 
+class OpenToldSandbox(msgspec.Struct, frozen=True, tag=True):
+    """Find the sandbox that a runtime tells by its process, then do as `OpenSockets` does."""
+
+    pod_uid: str
+    pid: int
+    pod_ips: tuple[str, ...]
+    kinds: tuple[SocketKind, ...]
+
+
 class ListProcesses(msgspec.Struct, frozen=True, tag=True):
     """List the processes of all pods of the node."""
 
@@ -158,7 +167,7 @@ class IdentifyNetns(msgspec.Struct, frozen=True, tag=True):
     path: str
 
 
-Request = RunSteps | OpenSockets | ListProcesses | ReadProcess | IdentifyNetns
+Request = RunSteps | OpenSockets | OpenToldSandbox | ListProcesses | ReadProcess | IdentifyNetns
 
 
 class Refusal(StrEnum):
@@ -192,10 +201,12 @@ class Done(msgspec.Struct, frozen=True, tag=True):
 class Opened(msgspec.Struct, frozen=True, tag=True):
     """The descriptors come with this message, in the order of the request, the `absent` left out.
 
+    `sandbox`: the one that was entered.
     `own_user_namespace`: the network namespace belongs to a user namespace other than the node's.
     `addresses`: those that are there, in network byte order, if the sandbox's are unknown.
     """
 
+    sandbox: Sandbox
     own_user_namespace: bool
     absent: tuple[SocketKind, ...] = ()
     addresses: tuple[bytes, ...] = ()

@@ -9,8 +9,9 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from capture_agent.actors import actor
 from capture_agent.broker_client import Broker, OpenedSockets, SandboxRefusedError
@@ -126,11 +127,23 @@ class HeldSandboxes:
         """
         held = self.get(sandbox)
         if held is None or held.legacy.are_outdated:
-            held = await self._open(sandbox)
-            self.drop(sandbox)
-            self._held[sandbox.key] = held
-            self._counted()
+            held = await self._open(sandbox.pid, partial(self._broker.open, sandbox, *_KINDS))
         return held
+
+    async def hold_told(self, told: PodSandbox) -> Sandbox | None:
+        """Find and open at once the sandbox that the runtime tells by its process.
+
+        Returns:
+            What it was found to be; None if that is not so, and nothing was opened.
+
+        Raises:
+            BrokerLostError: the broker died or hung.
+        """
+        opening = partial(self._broker.open_told, told.uid, told.pid, told.ips, *_KINDS)
+        try:
+            return (await self._open(told.pid, opening)).sandbox
+        except SandboxRefusedError:
+            return None
 
     def close(self, ended: PodSandbox) -> None:
         """Let go of a sandbox of which the runtime says that it ended; its pod may have another."""
@@ -148,16 +161,19 @@ class HeldSandboxes:
         for key in tuple(self._held):
             self._close(key)
 
-    async def _open(self, sandbox: Sandbox) -> HeldSandbox:
+    async def _open(self, pid: int, opening: Callable[[], Awaitable[OpenedSockets]]) -> HeldSandbox:
         with contextlib.ExitStack() as unused:
-            process = _pidfd(sandbox)
+            process = _pidfd(pid)
             if process is not None:
                 unused.callback(os.close, process)
             # The process was verified while we had it pinned: it is the one that the PID names.
-            opened = await self._broker.open(sandbox, *_KINDS)
+            opened = await opening()
             unused.callback(opened.close)
-            held = _held(sandbox, opened, process)
+            held = _held(opened, process)
             unused.pop_all()
+        self.drop(held.sandbox)
+        self._held[held.sandbox.key] = held
+        self._counted()
         loop = asyncio.get_running_loop()
         loop.add_reader(held.watch.fileno(), self._hear, held)
         if held.process is not None:
@@ -213,21 +229,21 @@ def _actor(heard: Change | Overflow, own_pid: int) -> str:
     return actor(heard.pid, heard.comm)
 
 
-def _pidfd(sandbox: Sandbox) -> int | None:
-    if not sandbox.pid:
+def _pidfd(pid: int) -> int | None:
+    if not pid:
         return None
     try:
-        return os.pidfd_open(sandbox.pid)
+        return os.pidfd_open(pid)
     except ProcessLookupError as error:
-        message = f"process {sandbox.pid} has ended"
+        message = f"process {pid} has ended"
         raise SandboxRefusedError(Refusal.SANDBOX_GONE, message) from error
 
 
-def _held(sandbox: Sandbox, opened: OpenedSockets, process: int | None) -> HeldSandbox:
+def _held(opened: OpenedSockets, process: int | None) -> HeldSandbox:
     netfilter, watch, sock_diag = opened.sockets
     channel = NftChannel(netfilter)
     return HeldSandbox(
-        sandbox=sandbox,
+        sandbox=opened.sandbox,
         channel=channel,
         watch=NftWatch(watch),
         sock_diag=sock_diag,

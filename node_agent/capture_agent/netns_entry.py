@@ -28,7 +28,7 @@ from capture_agent.broker_protocol import Refusal
 from capture_agent.linux_calls import CLONE_NEWNET, owning_user_namespace, setns
 from capture_agent.netns_paths import opened_netns
 from capture_agent.processes import PROC, netns_identity, read_process
-from capture_agent.sandboxes import Sandbox
+from capture_agent.sandboxes import Sandbox, sandbox_of
 from capture_api.node_captures import NetnsIdentity
 
 _OWN_NETNS = "/proc/thread-self/ns/net"
@@ -52,6 +52,18 @@ class Entered:
     """The descriptor of the one that owns it, None if that is ours."""
     addresses: frozenset[bytes]
     """Both families, in network byte order."""
+
+
+def found_sandbox(pod_uid: str, pid: int, pod_ips: tuple[str, ...]) -> Sandbox:
+    """Find the sandbox that a runtime tells by its process: a claim, like any other.
+
+    Raises:
+        RefusedError: the process is no process of that pod.
+    """
+    process = read_process(pid)
+    if process is None or process.pod_uid != pod_uid:
+        raise RefusedError(Refusal.SANDBOX_GONE, f"process {pid} is no process of pod {pod_uid!a}")
+    return sandbox_of(process, pod_ips)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from capture_agent.pod_addresses import usable_addresses
 from capture_agent.processes import Process
-from capture_agent.sandboxes import Sandbox, find_sandboxes
+from capture_agent.sandboxes import Sandbox, find_sandboxes, sandbox_of
 from capture_api.node_captures import DispatchedPod, NetnsIdentity
 from capture_nri.pod_sandboxes import PodSandbox
 
@@ -24,6 +24,9 @@ class Node(Protocol):
 
     async def pod_processes(self) -> tuple[Process, ...]:
         """List the live processes of all pods."""
+
+    async def hold_told(self, told: PodSandbox) -> Sandbox | None:
+        """Find and open the sandbox that a runtime tells by its process; None if it is not so."""
 
     async def process(self, pid: int) -> Process | None:
         """Read one process; None if it is gone or belongs to no pod."""
@@ -123,17 +126,13 @@ class SandboxFinder:
             self._found[described.uid] = found
 
     async def _with_process(self, described: PodSandbox) -> Sandbox | None:
+        if described.ips and (held := await self._node.hold_told(described)):
+            return held
         process = await self._node.process(described.pid)
         if process is None or process.pod_uid != described.uid:
             return None
-        return Sandbox(
-            pod_uid=process.pod_uid,
-            pid=process.pid,
-            start_time=process.start_time,
-            netns=process.netns,
-            pod_ips=described.ips,
-            addresses_unknown=not described.ips,
-        )
+        sandbox = sandbox_of(process, described.ips)
+        return sandbox if described.ips else replace(sandbox, addresses_unknown=True)
 
     async def _with_path(self, described: PodSandbox) -> Sandbox | None:
         path = described.netns_path

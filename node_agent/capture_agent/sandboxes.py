@@ -49,23 +49,25 @@ class Sandbox(msgspec.Struct, frozen=True):
         return f"{self.pod_uid}/{self.netns.device}:{self.netns.inode}"
 
 
+def sandbox_of(process: Process, pod_ips: tuple[str, ...] = ()) -> Sandbox:
+    """Claim the network namespace of a process for its pod, which has these addresses."""
+    return Sandbox(
+        pod_uid=process.pod_uid,
+        pid=process.pid,
+        start_time=process.start_time,
+        netns=process.netns,
+        pod_ips=pod_ips,
+    )
+
+
 def find_sandboxes(processes: Iterable[Process], host: NetnsIdentity) -> dict[str, Sandbox]:
     """Choose each pod's sandbox among the processes of the node, by pod UID."""
     by_pod: dict[str, list[Process]] = defaultdict(list)
     for process in processes:
         if process.netns != host:
             by_pod[process.pod_uid].append(process)
-    return {uid: _sandbox(_oldest(members)) for uid, members in by_pod.items()}
+    return {uid: sandbox_of(_oldest(members)) for uid, members in by_pod.items()}
 
 
 def _oldest(processes: list[Process]) -> Process:
     return min(processes, key=lambda process: (process.start_time, process.pid))
-
-
-def _sandbox(process: Process) -> Sandbox:
-    return Sandbox(
-        pod_uid=process.pod_uid,
-        pid=process.pid,
-        start_time=process.start_time,
-        netns=process.netns,
-    )

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import dataclasses
 import os
 import socket
 import uuid
@@ -114,6 +115,54 @@ async def test_a_sandbox_whose_process_ends_is_let_go(holder: Holder, other_pod:
             assert holder.ended == [pod.uid]
             assert holder.counts == [1, 0]
     assert descriptors() < open_with_cable
+
+
+async def test_what_the_runtime_tells_is_found_and_held_at_once(
+    holder: Holder, other_pod: Pod
+) -> None:
+    """As what it is found to be, until its process ends."""
+    with started_pod() as pod:
+        sandbox = pod.sandbox()
+        assert await holder.held.hold_told(told_of(sandbox)) == sandbox
+        held = holder.held.get(sandbox)
+        assert held is not None
+        assert await holder.held.hold(sandbox) is held
+        other_pod.run("iptables-nft", "-t", "nat", "-N", "ELSEWHERE")
+        pod.run("iptables-nft", "-t", "nat", "-N", "HERE")
+        await one_loop_turn()
+        assert holder.changed == [pod.uid]
+        pod.kill()
+        await one_loop_turn()
+        assert holder.ended == [pod.uid]
+
+
+FALSE_WORDS: dict[str, Callable[[PodSandbox, Sandbox], PodSandbox]] = {
+    "another pod's process": lambda told, other: dataclasses.replace(told, pid=other.pid),
+    "another pod's UID": lambda told, other: dataclasses.replace(told, uid=other.pod_uid),
+    "an address that is not there": lambda told, _: dataclasses.replace(told, ips=("10.0.0.1",)),
+    "no address": lambda told, _: dataclasses.replace(told, ips=()),
+    "a process of the node": lambda told, _: dataclasses.replace(told, pid=os.getpid()),
+    "a process that never was": lambda told, _: dataclasses.replace(told, pid=2**22 + 1),
+}
+
+
+@pytest.mark.parametrize("words", FALSE_WORDS)
+async def test_nothing_is_held_by_false_words_of_a_runtime(
+    holder: Holder, pod: Pod, other_pod: Pod, words: str
+) -> None:
+    """And no descriptor is left of it."""
+    await holder.broker.process(1)
+    before = descriptors()
+    false = FALSE_WORDS[words](told_of(pod.sandbox()), other_pod.sandbox())
+    assert await holder.held.hold_told(false) is None
+    assert (len(holder.held), descriptors()) == (0, before)
+
+
+async def test_the_nodes_own_namespace_is_not_held_when_it_is_told(holder: Holder) -> None:
+    """Though every word of it is true."""
+    with started_pod(own_netns=False) as pod:
+        assert await holder.held.hold_told(told_of(pod.sandbox("127.0.0.1"))) is None
+    assert len(holder.held) == 0
 
 
 async def test_holding_and_letting_go_leaves_no_descriptor(holder: Holder, pod: Pod) -> None:
@@ -236,18 +285,18 @@ class Namespaces:
 
     async def open(self, sandbox: Sandbox, *kinds: SocketKind) -> OpenedSockets:
         """Open sockets, all in one new namespace."""
-        opened = _in_new_namespace(kinds)
+        opened = _in_new_namespace(sandbox, kinds)
         self.kept[sandbox.key] = opened.sockets
         return opened
 
 
-def _in_new_namespace(kinds: tuple[SocketKind, ...]) -> OpenedSockets:
+def _in_new_namespace(sandbox: Sandbox, kinds: tuple[SocketKind, ...]) -> OpenedSockets:
     def enter_and_open() -> OpenedSockets:
         assert _libc.unshare(_CLONE_NEWNET) == 0, ctypes.get_errno()
         sockets = tuple(opened_socket(kind) for kind in kinds if kind in SOCKETS)
         lists = {family: opened_list(family) for family in Family}
         there = {family: each for family, each in lists.items() if each is not None}
-        return OpenedSockets(sockets, there, own_user_namespace=False)
+        return OpenedSockets(sandbox, sockets, there, own_user_namespace=False)
 
     with ThreadPoolExecutor(1) as thread:  # it ends, and is in no namespace any more
         return thread.submit(enter_and_open).result()

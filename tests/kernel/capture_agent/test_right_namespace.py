@@ -10,7 +10,9 @@ from msgspec.structs import replace
 
 from capture_agent.broker_client import Broker, SandboxRefusedError
 from capture_agent.broker_protocol import Execute, ListLegacyTables, Refusal
+from capture_agent.held_sandboxes import HeldSandboxes
 from capture_agent.netns_entry import RefusedError, _verify
+from capture_agent.node_view import NodeView
 from capture_agent.processes import netns_of, pod_processes
 from capture_agent.reconciling import Reconciler
 from capture_agent.sandbox_finder import SandboxFinder
@@ -147,7 +149,8 @@ async def test_a_forged_mirror_leads_to_nobody_elses_pod(
         pod_ips=("10.0.0.1",),
         static_pod_uid=other_pod.uid,
     )
-    finder = SandboxFinder(broker, host, time.monotonic, lambda _: None)
+    held = HeldSandboxes(broker, lambda _: None, lambda _: None)
+    finder = SandboxFinder(NodeView(broker, broker, held), host, time.monotonic, lambda _: None)
     sandbox = await finder.find(mirror)
     assert sandbox is not None
     assert sandbox.netns == other_pod.sandbox().netns

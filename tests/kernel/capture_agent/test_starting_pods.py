@@ -20,6 +20,7 @@ from capture_agent.iptables_backend import IptablesBackend
 from capture_agent.journal import Journal
 from capture_agent.looks import Timing
 from capture_agent.netlink_backend import NetlinkBackend
+from capture_agent.node_view import NodeView
 from capture_agent.nri_connection import NriConnection
 from capture_agent.pod_loop import PodLoop
 from capture_agent.reconciling import Reconciler
@@ -53,7 +54,8 @@ async def runtime(zygote: Zygote, tools: IptablesBackend, tmp_path: Path) -> Asy
     programs = {("demo", "web"): CaptureProgram(meta, encode(program_spec()))}
     async with Broker(zygote) as opener:
         held = HeldSandboxes(opener, lambda _: None, lambda _: None)
-        finder = SandboxFinder(opener, zygote.host, time.monotonic, lambda _: None)
+        node = NodeView(opener, opener, held)
+        finder = SandboxFinder(node, zygote.host, time.monotonic, lambda _: None)
         backend, journal = NetlinkBackend(held, tools), Journal(tmp_path / "journal.json", "boot")
         examiner = Examiner(
             reconciler=Reconciler(backend, journal, time.monotonic, lambda: "now"),

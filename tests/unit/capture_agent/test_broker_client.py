@@ -42,7 +42,7 @@ def broker(reply: Reply, descriptors: int) -> Broker:
 
 async def test_what_a_namespace_does_not_have_has_no_descriptor() -> None:
     """The others are what was asked for, in that order."""
-    reply = Opened(own_user_namespace=False, absent=(SocketKind.LEGACY_IPV4,))
+    reply = Opened(SANDBOX, own_user_namespace=False, absent=(SocketKind.LEGACY_IPV4,))
     async with broker(reply, 1) as asked:
         opened = await asked.open(SANDBOX, *LEGACY_LISTS)
     assert opened.legacy_lists.keys() == {LEGACY_LISTS[SocketKind.LEGACY_IPV6]}
@@ -53,8 +53,8 @@ async def test_as_many_descriptors_as_are_not_absent_make_an_answer() -> None:
     """Anything else was the answer to another question."""
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - no file system
     for reply, descriptors in (
-        (Opened(own_user_namespace=False), 1),
-        (Opened(own_user_namespace=False, absent=tuple(LEGACY_LISTS)), 1),
+        (Opened(SANDBOX, own_user_namespace=False), 1),
+        (Opened(SANDBOX, own_user_namespace=False, absent=tuple(LEGACY_LISTS)), 1),
     ):
         async with broker(reply, descriptors) as asked:
             with pytest.raises(BrokerLostError):

@@ -26,6 +26,7 @@ from capture_agent.broker_protocol import (
     NfTables,
     Opened,
     OpenSockets,
+    OpenToldSandbox,
     Processes,
     ReadProcess,
     Refusal,
@@ -63,6 +64,7 @@ steps = st.one_of(
 requests = st.one_of(
     st.builds(RunSteps, sandbox=sandboxes, steps=st.lists(steps, max_size=4).map(tuple)),
     st.builds(OpenSockets, sandboxes, st.lists(st.sampled_from(SocketKind), max_size=4).map(tuple)),
+    st.builds(OpenToldSandbox, st.text(), numbers, st.just(("10.0.0.1",)), st.just(())),
     st.builds(ListProcesses),
     st.builds(ReadProcess, pid=numbers),
     st.builds(IdentifyNetns, path=st.text()),
@@ -76,7 +78,7 @@ identities = st.builds(NetnsIdentity, device=numbers, inode=numbers)
 processes = st.builds(Process, pid=numbers, start_time=numbers, pod_uid=st.text(), netns=identities)
 replies = st.one_of(
     st.builds(Done, st.lists(results, max_size=4).map(tuple)),
-    st.builds(Opened, st.booleans(), addresses=st.tuples(st.binary(max_size=16))),
+    st.builds(Opened, sandboxes, st.booleans(), addresses=st.tuples(st.binary(max_size=16))),
     st.builds(Processes, st.lists(processes, max_size=2).map(tuple)),
     st.builds(Identified, st.none() | identities),
     st.builds(Refused, st.sampled_from(Refusal), st.text()),

@@ -18,9 +18,10 @@ from capture_agent.broker_protocol import (
     frame,
 )
 from capture_agent.broker_stream import BrokerStream
+from unit.capture_agent.captures import SANDBOX
 
 REQUEST = frame(ListProcesses())
-REPLY = frame(Opened(own_user_namespace=False))
+REPLY = frame(Opened(SANDBOX, own_user_namespace=False))
 
 
 class Ends:
@@ -62,7 +63,7 @@ async def test_a_reply_comes_with_its_descriptors(ends: Ends, descriptor: int) -
     """They survive no exec, and are the caller's."""
     socket.send_fds(ends.brokers, [REPLY], [descriptor, descriptor])
     reply, descriptors = await ends.stream.ask(REQUEST)
-    assert reply == Opened(own_user_namespace=False)
+    assert reply == Opened(SANDBOX, own_user_namespace=False)
     assert [os.get_inheritable(received) for received in descriptors] == [False, False]
     for received in descriptors:
         os.close(received)

@@ -23,6 +23,7 @@ from capture_api.node_captures import NetnsIdentity, PodState
 from capture_api.programs import Program
 from capture_api.wire import encode
 from capture_nat.families import Family
+from capture_nri.pod_sandboxes import PodSandbox
 from unit.capture_agent.captures import POD_UID, SANDBOX, program, program_spec, record
 
 HOST = NetnsIdentity(device=4, inode=1)
@@ -79,6 +80,10 @@ class Pod:
     async def pod_processes(self) -> tuple[Process, ...]:
         """List the pod's process."""
         return (Process(pid=1, start_time=1, pod_uid=POD_UID, netns=SANDBOX.netns),)
+
+    async def hold_told(self, _: PodSandbox) -> Sandbox | None:
+        """Nothing is opened when it is told."""
+        return None
 
     async def process(self, _: int) -> Process | None:
         """Read it."""

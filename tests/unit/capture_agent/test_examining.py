@@ -86,6 +86,10 @@ class Node:
         self.scans += 1
         return tuple(self.processes)
 
+    async def hold_told(self, _: PodSandbox) -> Sandbox | None:
+        """Nothing is opened when it is told."""
+        return None
+
     async def process(self, pid: int) -> Process | None:
         """Read one of them."""
         return next((each for each in self.processes if each.pid == pid), None)

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from capture_agent.processes import Process
 from capture_agent.sandbox_finder import SCAN_LIFETIME, SandboxFinder
-from capture_agent.sandboxes import Sandbox, find_sandboxes
+from capture_agent.sandboxes import Sandbox, find_sandboxes, sandbox_of
 from capture_api.node_captures import DispatchedPod, NetnsIdentity
 from capture_nri.pod_sandboxes import PodSandbox
 
@@ -66,6 +66,7 @@ class Node:
         self.scans = 0
         self.seen: frozenset[str] = frozenset()
         self.now = 0.0
+        self.opened: dict[int, Sandbox] = {}
         self.kept: dict[str, NetnsIdentity] = {}
         self.addressed: dict[NetnsIdentity, tuple[str, ...]] = {}
         self.finder = SandboxFinder(self, HOST, lambda: self.now, self.remember)
@@ -74,6 +75,10 @@ class Node:
         """List the processes."""
         self.scans += 1
         return tuple(self.processes)
+
+    async def hold_told(self, told: PodSandbox) -> Sandbox | None:
+        """Give what is opened when it is told."""
+        return self.opened.get(told.pid)
 
     async def process(self, pid: int) -> Process | None:
         """Read one of them."""
@@ -173,6 +178,27 @@ async def test_what_the_runtime_told_needs_no_scan() -> None:
     assert (sandbox.pid, sandbox.start_time, sandbox.netns) == (7, 70, PODS)
     assert (sandbox.pod_ips, sandbox.addresses_unknown) == (("10.0.0.9",), False)
     assert node.scans == 0
+
+
+async def test_what_the_runtime_told_is_opened_at_once() -> None:
+    """With what the broker verified, nothing else is asked."""
+    node = Node()
+    opened = sandbox_of(process(7, 70, PODS), ("10.0.0.9",))
+    node.opened = {7: opened}
+    node.finder.tell(told(7, "a", "/run/netns/x", "10.0.0.9"))
+    assert await node.finder.find(without_addresses()) == opened
+    assert await node.finder.find(without_addresses()) == opened
+
+
+async def test_what_has_no_addresses_is_not_opened_when_it_is_told() -> None:
+    """Nothing would tell whether the namespace is the pod's."""
+    node = Node()
+    node.processes = [process(7, 70, PODS)]
+    node.opened = {7: sandbox_of(process(7, 71, UNSHARED))}
+    node.finder.tell(told(7))
+    sandbox = await node.finder.find(without_addresses())
+    assert sandbox is not None
+    assert sandbox.netns == PODS
 
 
 async def test_a_runtime_that_tells_no_addresses() -> None:
