@@ -1,8 +1,9 @@
 """What our answer adds to a pod's start: the runtime waits for it before the first container.
 
-The runtime is played, over the real socket and protocol; the agent has 110 pods beside the one that
-starts. The reference is only what an init container would run; that container's own creation, start
-and end (see `pod-start`, on a cluster) come on top.
+The runtime is played, over the real socket and protocol (`bare_runtime`: what it takes itself is as
+little as can be); the agent has 110 pods beside the one that starts. The reference is only what an
+init container would run; that container's own creation, start and end (see `pod-start`, on a
+cluster) come on top.
 """
 
 import asyncio
@@ -11,13 +12,13 @@ from pathlib import Path
 from typing import Final
 
 import programs
+from bare_runtime import BareRuntime, listening
 from capture_nri import nri_pb2
 from figures import AtMost, Figure
 from kernel.pods import ADDRESS, Pod
 from stand_in_node import NAMESPACE, StandInNode, stand_in_node, started_pods
 from timing import median, percentile, run, spread, stopwatch, took
-from unit.capture_nri.fake_runtime import Plugin, running_runtime
-from unit.capture_nri.runtime_side import containerd_pod
+from unit.capture_nri.runtime_side import containerd_pod, state_change
 
 STARTS = 200
 PAUSE = 0.1
@@ -34,18 +35,18 @@ async def measure() -> list[Figure]:
     with tempfile.NamedTemporaryFile("w") as rules:
         rules.write(programs.restored())
         rules.flush()
-        async with stand_in_node() as node, running_runtime(node.nri_socket) as runtime:
-            plugin = await runtime.accept()
-            await plugin.greet()
-            return [await _figure(node, plugin, Path(rules.name))]
+        async with stand_in_node() as node:
+            with listening(node.nri_socket) as listener:
+                runtime = await asyncio.to_thread(BareRuntime.accepted, listener)
+                return [await _figure(node, runtime, Path(rules.name))]
 
 
-async def _figure(node: StandInNode, plugin: Plugin, rules: Path) -> Figure:
+async def _figure(node: StandInNode, runtime: BareRuntime, rules: Path) -> Figure:
     ours: list[float] = []
     tool: list[float] = []
     with started_pods(2 * STARTS) as pods:
         for starting, other in zip(pods[::2], pods[1::2], strict=True):
-            ours.append(await _start(plugin, starting))
+            ours.append(_start(runtime, starting))
             restore = ["nsenter", "-t", str(other.pid), "-n", "iptables-nft-restore"]
             tool.append(took(lambda: run(restore, str(rules))).wall)  # noqa: B023 - called here
             await asyncio.sleep(PAUSE)
@@ -66,13 +67,15 @@ async def _figure(node: StandInNode, plugin: Plugin, rules: Path) -> Figure:
     )
 
 
-async def _start(plugin: Plugin, pod: Pod) -> float:
+def _start(runtime: BareRuntime, pod: Pod) -> float:
     described = _described(pod)
+    call = state_change(runtime.next_stream(), _RUN_POD_SANDBOX, described)
     with stopwatch() as watch:
-        refusal = await plugin.tells(_RUN_POD_SANDBOX, described)
-    if refusal is not None or "ISTIO_OUTPUT" not in pod.run("iptables-nft", "-t", "nat", "-S"):
+        answer = runtime.ask(call)
+    refusal = runtime.refusal(answer)
+    if refusal or "ISTIO_OUTPUT" not in pod.run("iptables-nft", "-t", "nat", "-S"):
         raise RuntimeError(f"the pod was not captured: {refusal}")
-    await plugin.tells(_STOP_POD_SANDBOX, described)
+    runtime.ask(state_change(runtime.next_stream(), _STOP_POD_SANDBOX, described))
     return watch.took.wall
 
 

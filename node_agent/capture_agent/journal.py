@@ -3,12 +3,17 @@
 Legacy tables have no place for a mark, and somebody who restores a saved table drops them. The
 journal is written before the chains are, and holds for one boot of the node: a network namespace's
 inode number means nothing after it. It needs no fsync for the same reason.
+
+The file begins with all that was known when it was written, in one line of JSON; each further line
+is what was put on record of one sandbox since. A pod that starts waits for one line, not for the
+records of all pods.
 """
 
 import contextlib
+import errno
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -19,6 +24,8 @@ log = logging.getLogger(__name__)
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
+MAX_LINES = 1000
+"""After the first; then the file is written anew."""
 
 _Chains = dict[str, dict[str, tuple[str, ...]]]
 """By sandbox key, then by name of the family."""
@@ -34,8 +41,11 @@ class Journal:
 
     def __init__(self, path: Path, boot_id: str) -> None:
         self._path = path
+        self._new = os.fspath(path.with_suffix(".new"))
         self._boot_id = boot_id
         self._chains = _read(path, boot_id)
+        self._lines: int | None = None
+        """Those that the file can take yet; None if it has to be written anew."""
 
     def chains(self, sandbox_key: str, family: Family) -> frozenset[str]:
         """Tell which chains of a sandbox's table are ours."""
@@ -61,9 +71,7 @@ class Journal:
             return
         recorded = {family.name: tuple(sorted(names)) for family, names in chains.items()}
         tables = {**self._chains.get(sandbox_key, {}), **recorded}
-        tables = {name: names for name, names in tables.items() if names}
-        sandboxes = {**self._chains, sandbox_key: tables}
-        self._write({key: each for key, each in sandboxes.items() if each})
+        self._note(sandbox_key, {name: names for name, names in tables.items() if names})
 
     def forget_all_but(self, sandbox_keys: frozenset[str]) -> None:
         """Drop the records of sandboxes that are gone."""
@@ -74,21 +82,57 @@ class Journal:
         """Leave nothing behind."""
         self._path.unlink(missing_ok=True)
 
+    def _note(self, sandbox_key: str, tables: dict[str, tuple[str, ...]]) -> None:
+        sandboxes = _noted(self._chains, {sandbox_key: tables})
+        if not (self._lines and self._append({sandbox_key: tables})):
+            self._write(sandboxes)
+        self._chains = sandboxes
+
+    def _append(self, noted: _Chains) -> bool:
+        """Add a line, if the file is still there."""
+        line = b"\n" + msgspec.json.encode(noted)
+        left, self._lines = self._lines, None  # whatever goes wrong
+        try:
+            file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            if os.write(file, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+        finally:
+            os.close(file)
+        self._lines = left and left - 1
+        return True
+
     def _write(self, chains: _Chains) -> None:
         # The file first: what could not be written must not look recorded to the next attempt.
-        new = self._path.with_suffix(".new")
-        new.write_bytes(msgspec.json.encode(_Record(self._boot_id, chains)))
-        os.replace(new, self._path)  # noqa: PTH105 - its atomicity is the point
+        with open(self._new, "wb", buffering=0) as file:  # noqa: PTH123 - a starting pod waits
+            file.write(msgspec.json.encode(_Record(self._boot_id, chains)))
+        os.replace(self._new, self._path)  # noqa: PTH105 - its atomicity is the point
         self._chains = chains
+        self._lines = MAX_LINES
 
 
 def _read(path: Path, boot_id: str) -> _Chains:
     with contextlib.suppress(FileNotFoundError):
         try:
-            record = msgspec.json.decode(path.read_bytes(), type=_Record)
+            first, *lines = path.read_bytes().split(b"\n")
+            record = msgspec.json.decode(first, type=_Record)
         except msgspec.DecodeError:
             log.warning("%s can't be read and is begun anew; the marks on chains remain", path)
             return {}
         if record.boot_id == boot_id:
-            return record.chains
+            return _with_lines(record.chains, lines)
     return {}
+
+
+def _with_lines(chains: _Chains, lines: Iterable[bytes]) -> _Chains:
+    # The last one may be half a line: whoever was killed there had not written the chains yet.
+    with contextlib.suppress(msgspec.DecodeError):
+        for line in lines:
+            chains = _noted(chains, msgspec.json.decode(line, type=_Chains))
+    return chains
+
+
+def _noted(chains: _Chains, noted: _Chains) -> _Chains:
+    return {key: tables for key, tables in {**chains, **noted}.items() if tables}

@@ -40,6 +40,10 @@ def listed_tables(descriptor: int) -> frozenset[str]:
     return frozenset(os.pread(descriptor, _LONGEST, 0).decode(errors="replace").split())
 
 
+def _has_nat(descriptor: int) -> bool:
+    return b"nat" in os.pread(descriptor, _LONGEST, 0).split()
+
+
 class LegacyTables:
     """The lists of one network namespace, held open; `close` them with it."""
 
@@ -55,7 +59,12 @@ class LegacyTables:
     def has_nat(self, family: Family) -> bool:
         """Whether there is a legacy nat table of this family."""
         descriptor = self._lists.get(family)
-        return descriptor is not None and "nat" in listed_tables(descriptor)
+        return descriptor is not None and _has_nat(descriptor)
+
+    @property
+    def have_nat(self) -> bool:
+        """Whether there is a legacy nat table of any family."""
+        return any(map(_has_nat, self._lists.values()))
 
     @property
     def are_outdated(self) -> bool:

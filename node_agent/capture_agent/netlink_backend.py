@@ -94,7 +94,7 @@ class NetlinkBackend:
             return False
         try:
             return held.channel.generation() == held.seen.generation and not (
-                held.legacy.are_outdated or any(map(held.legacy.has_nat, Family))
+                held.legacy.are_outdated or held.legacy.have_nat
             )
         except (NftError, OSError):
             return False

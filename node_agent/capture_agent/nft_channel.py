@@ -39,9 +39,11 @@ _SOL_NETLINK: Final = 270
 _NETLINK_CAP_ACK: Final = 10
 _SO_SNDBUFFORCE: Final = 32
 _SEND_OVERHEAD: Final = 1024  # what netlink_sendmsg() wants beyond the message, rounded up
+_TRUNCATED: Final = int(socket.MSG_TRUNC)  # a flag of Python's enum takes half a microsecond
 _GET_GENERATION: Final = get_generation()
 _DUMP_TABLES: Final = dump_tables()
 _DUMP_CHAINS: Final = dump_chains()
+_DUMP_RULES: Final = dump_rules()
 
 
 class ChannelError(NftError):
@@ -109,7 +111,7 @@ class NftChannel:
 
     def dump_rules(self, family: Family | None = None, table: str | None = None) -> bytes:
         """The rules, all or those of one family or table. Raises what `dump_tables` raises."""
-        return self._dump(dump_rules(family, table))
+        return self._dump(dump_rules(family, table) if family or table else _DUMP_RULES)
 
     def commit(self, blob: Blob, generation: int) -> int:
         """Do a transaction, if the ruleset is still of this generation; return the new one.
@@ -199,7 +201,7 @@ class NftChannel:
             raise self._broken(f"can't receive: {error}") from error
         if sender != _KERNEL:
             raise self._broken(f"an answer of port {sender[0]}, not of the kernel")
-        if flags & socket.MSG_TRUNC:
+        if flags & _TRUNCATED:
             raise self._broken(f"an answer of more than {_MAX_DATAGRAM} bytes")
         return datagram
 

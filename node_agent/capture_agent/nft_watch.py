@@ -95,6 +95,12 @@ def _make_room(sock: socket.socket) -> None:
 
 
 def _pass_generations_only(sock: socket.socket) -> None:
+    count = len(_GENERATIONS_ONLY) // _INSTRUCTION.size
+    program = struct.pack("@HP", count, ctypes.addressof(_GENERATIONS_ONLY))
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+
+
+def _generations_only() -> "ctypes.Array[ctypes.c_char]":
     # The filter loads in network order what the header has in that of the machine.
     (wanted,) = struct.unpack(">H", struct.pack("=H", MessageType.NEWGEN))
     program = b"".join(
@@ -106,8 +112,7 @@ def _pass_generations_only(sock: socket.socket) -> None:
             (_RETURN, 0, 0, 0),
         )
     )
-    buffer = ctypes.create_string_buffer(program, len(program))
-    count = len(program) // _INSTRUCTION.size
-    sock.setsockopt(
-        socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", count, ctypes.addressof(buffer))
-    )
+    return ctypes.create_string_buffer(program, len(program))
+
+
+_GENERATIONS_ONLY: Final = _generations_only()

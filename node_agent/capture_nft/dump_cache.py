@@ -21,8 +21,8 @@ class DumpCache(Generic[T]):
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        # By length, then by the pattern. The newest is the last, among lengths and within one.
-        self._entries: OrderedDict[int, OrderedDict[Pattern, T]] = OrderedDict()
+        # By length. The newest is the last, among lengths and within one.
+        self._entries: OrderedDict[int, list[tuple[Pattern, T]]] = OrderedDict()
 
     def find(self, dump: bytes) -> T | None:
         """What was concluded from a dump of the same content; None if nothing is remembered."""
@@ -30,29 +30,28 @@ class DumpCache(Generic[T]):
         if not candidates:
             return None
         compared = int.from_bytes(dump, "little")
-        for pattern in reversed(candidates):
-            if pattern.matches_number(compared):
-                candidates.move_to_end(pattern)
-                self._entries.move_to_end(pattern.length)
-                return candidates[pattern]
+        for place in range(len(candidates) - 1, -1, -1):
+            if candidates[place][0].matches_number(compared):
+                candidates.append(candidates.pop(place))
+                self._entries.move_to_end(len(dump))
+                return candidates[-1][1]
         return None
 
     def remember(self, pattern: Pattern, conclusion: T) -> None:
         """Remember what was concluded from a dump, unless that is too large alone."""
         if pattern.length > self._max_bytes:
             return
-        candidates = self._entries.setdefault(pattern.length, OrderedDict())
-        if pattern not in candidates:
-            self._bytes += pattern.length
-        candidates[pattern] = conclusion
-        candidates.move_to_end(pattern)
+        candidates = self._entries.get(pattern.length, [])
+        others = [each for each in candidates if each[0] != pattern]
+        self._bytes += pattern.length * (1 + len(others) - len(candidates))
+        self._entries[pattern.length] = [*others, (pattern, conclusion)]
         self._entries.move_to_end(pattern.length)
         while self._bytes > self._max_bytes:
             self._forget_oldest()
 
     def _forget_oldest(self) -> None:
         length, candidates = next(iter(self._entries.items()))
-        candidates.popitem(last=False)
+        candidates.pop(0)
         self._bytes -= length
         if not candidates:
             del self._entries[length]

@@ -25,11 +25,11 @@ def split_end(datagram: bytes) -> tuple[bytes, bool]:
         MalformedDumpError: a message is cut off.
         KernelRefusalError: the kernel reports an error in place of content.
     """
-    if not _looks_ended(datagram):
-        if _starts_with_content(datagram):
-            return datagram, False
-    elif len(datagram) == _DONE_SIZE and datagram.endswith(_SUCCESS):
-        return b"", True
+    if datagram.startswith(_DONE, len(datagram) - _DONE_SIZE):
+        if len(datagram) == _DONE_SIZE and datagram.endswith(_SUCCESS):
+            return b"", True
+    elif _starts_with_content(datagram):
+        return datagram, False
     for start, kind, length, _ in _headers(datagram):
         if kind in _RESULTS:
             _check(datagram, start, length)
@@ -90,10 +90,6 @@ def _starts_with_content(datagram: bytes) -> bool:
         return False
     length, kind, _ = _HEADER.unpack_from(datagram)
     return NF_HEADER <= length <= len(datagram) and kind not in _RESULTS
-
-
-def _looks_ended(datagram: bytes) -> bool:
-    return datagram.startswith(_DONE, len(datagram) - _DONE_SIZE)
 
 
 def _check(dump: bytes, start: int, length: int) -> None:

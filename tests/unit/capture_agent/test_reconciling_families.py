@@ -180,7 +180,8 @@ async def test_a_journal_that_cannot_be_written_fails_only_what_has_to_be_record
 ) -> None:
     """A repair needs no new record where all our chains are still there."""
     after = await pod.capture(record())
-    (tmp_path / "journal.new").mkdir()
+    (tmp_path / "journal.json").unlink()
+    (tmp_path / "journal.json").mkdir()
     pod.backend.tamper(Family.IPV4, lambda _: NatTable())
     pod.backend.tamper(Family.IPV6, with_inserted_rule)
     after = await pod.capture(after)
