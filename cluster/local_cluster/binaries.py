@@ -4,7 +4,7 @@ import json
 import platform
 from pathlib import Path
 
-from local_cluster import image_archive, versions
+from local_cluster import image_archive, runc, versions
 from local_cluster.cache import built, key, key_of_files
 from local_cluster.checkout import Checkout
 from local_cluster.commands import run_long
@@ -23,14 +23,14 @@ KUBERNETES_PARTS = (
 )
 CONTAINERD_COMMANDS = ("containerd", "containerd-shim-runc-v2", "ctr")
 # The user's own GOFLAGS could ask for a vendor folder, and a go.work above us for other modules.
-GO_ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
+GO_ENVIRONMENT = {"GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
 
 
 def binaries(checkout: Checkout) -> Path:
     """Return the folder with every program of the cluster, building it if an input changed."""
 
     def build(folder: Path) -> None:
-        say("building Kubernetes, containerd and Helm (about 6 minutes once; seconds after that)")
+        say("building Kubernetes, containerd, runc and Helm (about 6 minutes once, then seconds)")
         build_all(go(), checkout.sources, folder)
 
     return built("bin", inputs_key(checkout.sources), build)
@@ -39,13 +39,14 @@ def binaries(checkout: Checkout) -> Path:
 def inputs_key(sources: Path) -> str:
     """Return a key of everything that decides what the binaries are."""
     files = [path for name in ("control-plane", "pause") for path in (sources / name).iterdir()]
-    pinned = (versions.KUBERNETES, versions.CONTAINERD, versions.HELM, platform.machine())
-    return key(key_of_files(sources, files), *pinned, json.dumps(stamps()))
+    pinned = (versions.KUBERNETES, versions.CONTAINERD, versions.RUNC, versions.HELM)
+    machine = platform.machine()
+    return key(key_of_files(sources, files), *pinned, machine, json.dumps(stamps()))
 
 
 def build_all(compiler: Path, sources: Path, folder: Path) -> None:
     """Build everything into a folder; Go's own cache makes a second time quick."""
-    environment = {**GO_ENVIRONMENT, "GOBIN": str(folder)}
+    environment = {**GO_ENVIRONMENT, "CGO_ENABLED": "0", "GOBIN": str(folder)}
     stamp = stamps()
 
     def local(module: str, name: str) -> None:
@@ -64,6 +65,7 @@ def build_all(compiler: Path, sources: Path, folder: Path) -> None:
     for command in CONTAINERD_COMMANDS:
         package = f"github.com/containerd/containerd/v2/cmd/{command}"
         remote(package, versions.CONTAINERD, "containerd")
+    runc.build(compiler, folder, GO_ENVIRONMENT)
     remote("helm.sh/helm/v4/cmd/helm", versions.HELM, "helm")
     local("pause", "pause")
     image_archive.write(folder / "pause.tar", PAUSE_IMAGE, folder / "pause")

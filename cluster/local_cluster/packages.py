@@ -8,11 +8,12 @@ from local_cluster.errors import LocalClusterError
 from local_cluster.privilege import as_root
 from local_cluster.progress import step
 
-NODE = ("runc", "containernetworking-plugins", "iptables", "nftables", "openssl", "iproute2")
+NODE = ("containernetworking-plugins", "iptables", "nftables", "openssl", "iproute2")
 IMAGE = ("debootstrap", "buildah")
 VENV = ("python3-venv",)
 COMPILER = ("gcc", "libc6-dev")
 """For python-iptables, which is published as source."""
+RUNC = (*COMPILER, "libseccomp-dev", "pkgconf")
 
 
 def ensure(packages: Sequence[str]) -> None:

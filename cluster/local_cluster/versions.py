@@ -6,6 +6,7 @@ compares them.
 
 KUBERNETES = "v1.36.3"
 CONTAINERD = "v2.2.1"
+RUNC = "v1.3.6"
 HELM = "v4.3.1"
 
 GO_MINIMUM = (1, 26)
