@@ -22,7 +22,7 @@ def containerd_toml(snapshotter: str) -> str:
 
     The snapshotter is containerd's name for how images become file systems. Inside a container the
     kernel refuses a lower OOM score, hence `restrict_oom_score_adj`; AppArmor profiles would be
-    loaded into the host's kernel.
+    loaded into the host's kernel. The validator lets pods require NRI plugins by annotation.
     """
     return f"""\
 version = 3
@@ -52,6 +52,9 @@ state = "/run/containerd"
 [plugins."io.containerd.nri.v1.nri"]
   disable = false
   socket_path = "{NRI_SOCKET}"
+
+  [plugins."io.containerd.nri.v1.nri".default_validator]
+    enable = true
 """
 
 

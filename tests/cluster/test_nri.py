@@ -89,13 +89,13 @@ def observer(cluster: Cluster) -> Iterator[Observer]:
 
 
 @contextmanager
-def connected(observer: Observer) -> Iterator[None]:
-    """Have an observer be a plugin for a while."""
+def connected(observer: Observer, index: str = "97") -> Iterator[None]:
+    """Have an observer be a plugin for a while; plugins are called in the order of their index."""
     socket = Path(f"/proc/{node_pid()}/root{NRI_SOCKET}")
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    connection = NriConnection(observer, socket=socket, name="traffic-capture-test", index="97")
+    connection = NriConnection(observer, socket=socket, name="traffic-capture-test", index=index)
     running = asyncio.run_coroutine_threadsafe(connection.run(), loop)
     try:
         eventually(lambda: observer.runtime)

@@ -33,7 +33,14 @@ def test_nri_is_on() -> None:
     """Node agents connect as plugins."""
     nri = tomllib.loads(containerd_toml("overlayfs"))["plugins"]["io.containerd.nri.v1.nri"]
 
-    assert nri == {"disable": False, "socket_path": str(NRI_SOCKET)}
+    assert (nri["disable"], nri["socket_path"]) == (False, str(NRI_SOCKET))
+
+
+def test_pods_may_require_plugins() -> None:
+    """By annotation; of the others none is required, or no agent would ever start."""
+    nri = tomllib.loads(containerd_toml("overlayfs"))["plugins"]["io.containerd.nri.v1.nri"]
+
+    assert nri["default_validator"] == {"enable": True}
 
 
 def test_containerd_uses_the_sandbox_image_and_the_snapshotter() -> None:
