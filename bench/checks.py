@@ -1,12 +1,14 @@
 """A check of one pod in which nothing changed, against `nsenter` and `iptables-save`."""
 
+import os
 from collections.abc import Callable
 
 import programs
+from capture_agent.legacy_tables import LegacyTables
 from capture_agent.nft_channel import NftChannel
 from capture_nft.dump_cache import DumpCache
 from capture_nft.masks import Pattern
-from capture_nft.messages import dump_chains, dump_rules, dump_tables
+from capture_nft.messages import dump_chains, dump_rules, dump_tables, get_generation
 from figures import AtLeastTimes, Figure
 from in_process import netlink_backend
 from kernel.capture_agent.single_tables import viewed, write
@@ -19,18 +21,20 @@ IN_A_ROW = 10
 
 _SAVE = "nsenter + iptables-nft-save -t nat, one family"
 _LARGEST = 1 << 16
+_LONGEST_LIST = 1 << 12
 _MICRO = 1e6
 
 
 async def measure() -> list[Figure]:
-    """Measure the three ways to check, each beside the tool, in turns."""
+    """Measure the three ways to check, and their floors, each beside the tool, in turns."""
     with started_pod() as pod:
         async with netlink_backend() as (backend, held):
             sandbox = pod.sandbox()
             view = await viewed(backend, sandbox)
             await write(backend, sandbox, view, programs.plan())
             await viewed(backend, sandbox)
-            channel = (await held.hold(sandbox)).channel
+            open_there = await held.hold(sandbox)
+            channel = open_there.channel
             return [
                 _figure(
                     "generation",
@@ -45,6 +49,13 @@ async def measure() -> list[Figure]:
                     pod,
                     lambda: backend.is_unchanged(sandbox),
                     300,
+                ),
+                _figure(
+                    "unchanged-floor",
+                    "the same questions asked and answered, by the kernel's own work alone",
+                    pod,
+                    _bare_questions(pod, open_there.legacy),
+                    None,
                 ),
                 _figure(
                     "full-content",
@@ -71,6 +82,19 @@ def _full_check(channel: NftChannel) -> Callable[[], object]:
 
     known.remember(Pattern.of(dump()), "as it should be")
     return lambda: known.find(dump())
+
+
+def _bare_questions(pod: Pod, legacy: LegacyTables) -> Callable[[], object]:
+    (sock,) = netfilter_sockets(pod, 1)
+    question, lists = get_generation(), legacy.descriptors
+
+    def ask() -> bytes:
+        sock.send(question)
+        for descriptor in lists:
+            os.pread(descriptor, _LONGEST_LIST, 0)
+        return sock.recv(_LARGEST)
+
+    return ask
 
 
 def _bare_dumps(pod: Pod) -> Callable[[], object]:

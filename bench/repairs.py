@@ -71,7 +71,14 @@ def _kinds() -> list[_Kind]:
 async def measure() -> list[Figure]:
     """Measure both kinds, p99 in milliseconds."""
     async with stand_in_node() as node:
-        return [*[await _figure(node, kind) for kind in _kinds()], await _floor()]
+        figures = [await _figure(node, kind) for kind in _kinds()]
+    without = "the same by a process that inserts the jump at any notice, without a look, p99"
+    looking = "the same by a process that reads the change's actor and the rules first, p99"
+    return [
+        *figures,
+        await _floor("repair-jump-floor", without),
+        await _floor("repair-jump-looking", looking, "looking"),
+    ]
 
 
 async def _figure(node: StandInNode, kind: _Kind) -> Figure:
@@ -109,7 +116,7 @@ async def _figure(node: StandInNode, kind: _Kind) -> Figure:
     )
 
 
-async def _floor() -> Figure:
+async def _floor(name: str, what: str, *how: str) -> Figure:
     """Have a process without knowledge put the jump back, and a tool run in between as well."""
     bare: list[float] = []
     tool: list[float] = []
@@ -123,7 +130,7 @@ async def _floor() -> Figure:
         rules.flush()
         for pod in (watched, unwatched):
             _restore(pod, programs.restored())
-        with _bare_repairer(watched):
+        with _bare_repairer(watched, *how):
             for _ in range(FLOOR_ROUNDS):
                 bare.append(tamperer.jump_back())
                 await asyncio.sleep(PAUSE)
@@ -131,8 +138,8 @@ async def _floor() -> Figure:
                 tool.append(took(lambda: _restore_from(unwatched, rules.name)).wall)
                 await asyncio.sleep(PAUSE)
     return Figure(
-        name="repair-jump-floor",
-        what="the same by a process that inserts the jump at any notice, without a look, p99",
+        name=name,
+        what=what,
         ours=percentile(bare, 99) * _MILLI,
         reference=percentile(tool, 99) * _MILLI,
         compared_with="nsenter + iptables-nft-restore, told at once",
@@ -142,8 +149,8 @@ async def _floor() -> Figure:
 
 
 @contextlib.contextmanager
-def _bare_repairer(pod: Pod) -> Iterator[None]:
-    argv = [sys.executable, str(_BARE), str(pod.pid)]
+def _bare_repairer(pod: Pod, *how: str) -> Iterator[None]:
+    argv = [sys.executable, str(_BARE), str(pod.pid), *how]
     path = os.pathsep.join(filter(None, sys.path))
     environment = {**os.environ, "PYTHONPATH": path}
     with subprocess.Popen(argv, stdout=subprocess.PIPE, env=environment) as repairer:
