@@ -8,7 +8,7 @@ agent says what is no message. It decides nothing.
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from capture_agent.broker_protocol import (
     LENGTH_SIZE,
@@ -20,7 +20,6 @@ from capture_agent.broker_protocol import (
     ListProcesses,
     Opened,
     OpenSockets,
-    OpenToldSandbox,
     Processes,
     ReadProcess,
     Refusal,
@@ -35,10 +34,9 @@ from capture_agent.broker_protocol import (
 )
 from capture_agent.broker_sockets import close_all, open_all
 from capture_agent.broker_steps import take_all
-from capture_agent.netns_entry import RefusedError, entered, found_sandbox
+from capture_agent.netns_entry import Entered, RefusedError, entered
 from capture_agent.netns_paths import opened_netns
 from capture_agent.processes import netns_identity, pod_processes, read_process
-from capture_agent.sandboxes import Sandbox
 from capture_api.node_captures import NetnsIdentity
 
 Answer = tuple[Reply, list[int]]
@@ -78,9 +76,10 @@ def _answer(request: Request, host: NetnsIdentity) -> Answer:
             with entered(sandbox, host) as there:
                 return Done(tuple(take_all(steps, there.user_namespace))), []
         case OpenSockets(sandbox, kinds):
-            return _opened(sandbox, kinds, host)
-        case OpenToldSandbox(pod_uid, pid, pod_ips, kinds):
-            return _opened(found_sandbox(pod_uid, pid, pod_ips), kinds, host)
+            if len(kinds) > MAX_DESCRIPTORS:
+                raise ValueError(f"{len(kinds)} sockets are more than {MAX_DESCRIPTORS}")
+            with entered(sandbox, host) as there:
+                return _opened(there, kinds)
         case ListProcesses():
             return Processes(tuple(pod_processes())), []
         case ReadProcess(pid):
@@ -91,14 +90,11 @@ def _answer(request: Request, host: NetnsIdentity) -> Answer:
                 return Identified(_identity(netns)), []
 
 
-def _opened(sandbox: Sandbox, kinds: Sequence[SocketKind], host: NetnsIdentity) -> Answer:
-    if len(kinds) > MAX_DESCRIPTORS:
-        raise ValueError(f"{len(kinds)} sockets are more than {MAX_DESCRIPTORS}")
-    with entered(sandbox, host) as there:
-        descriptors, absent = open_all(kinds, there.user_namespace)
-        addresses = tuple(there.addresses) if sandbox.addresses_unknown else ()
-        is_foreign = there.user_namespace is not None
-        return Opened(sandbox, is_foreign, absent, addresses), descriptors
+def _opened(there: Entered, kinds: Iterable[SocketKind]) -> Answer:
+    descriptors, absent = open_all(kinds, there.user_namespace)
+    addresses = tuple(there.addresses) if there.sandbox.addresses_unknown else ()
+    is_foreign = there.user_namespace is not None
+    return Opened(there.sandbox, is_foreign, absent, addresses), descriptors
 
 
 def _identity(netns: int | None) -> NetnsIdentity | None:

@@ -21,7 +21,6 @@ from capture_agent.broker_protocol import (
     ListProcesses,
     Opened,
     OpenSockets,
-    OpenToldSandbox,
     Processes,
     ReadProcess,
     Refusal,
@@ -36,7 +35,7 @@ from capture_agent.broker_protocol import (
 )
 from capture_agent.broker_stream import BrokerStream
 from capture_agent.processes import Process
-from capture_agent.sandboxes import Sandbox
+from capture_agent.sandboxes import Sandbox, ToldProcess
 from capture_agent.zygote_client import Zygote, ZygoteLostError
 from capture_api.node_captures import NetnsIdentity
 from capture_nat.families import Family
@@ -131,23 +130,17 @@ class Broker:
         seconds = sum(step.timeout for step in steps if isinstance(step, Execute))
         return (await self._expect(Done, RunSteps(sandbox, steps), seconds)).results
 
-    async def open(self, sandbox: Sandbox, *kinds: SocketKind) -> OpenedSockets:
+    async def open(self, sandbox: Sandbox | ToldProcess, *kinds: SocketKind) -> OpenedSockets:
         """Open descriptors in the sandbox's network namespace, no list twice.
 
         Raises:
             SandboxRefusedError: the namespace is not the sandbox's; nothing is open.
         """
-        return await self._open(OpenSockets(sandbox, kinds))
-
-    async def open_told(
-        self, pod_uid: str, pid: int, pod_ips: tuple[str, ...], *kinds: SocketKind
-    ) -> OpenedSockets:
-        """Find the sandbox that a runtime tells by its process, and open as `open` does.
-
-        Raises:
-            SandboxRefusedError: the process is not that pod's, or its namespace not the sandbox's.
-        """
-        return await self._open(OpenToldSandbox(pod_uid, pid, pod_ips, kinds))
+        reply, descriptors = await self._ask(OpenSockets(sandbox, kinds))
+        if isinstance(reply, Opened) and len(descriptors) + len(reply.absent) == len(kinds):
+            return _opened(reply, [kind for kind in kinds if kind not in reply.absent], descriptors)
+        _close(descriptors)
+        raise await self._unexpected(reply)
 
     async def addresses(self, sandbox: Sandbox) -> tuple[bytes, ...]:
         """List the addresses in a sandbox's network namespace, if the sandbox's are unknown.
@@ -171,14 +164,6 @@ class Broker:
     async def netns(self, path: str) -> NetnsIdentity | None:
         """Identify the network namespace that a runtime keeps under a path; None without one."""
         return (await self._expect(Identified, IdentifyNetns(path))).netns
-
-    async def _open(self, request: OpenSockets | OpenToldSandbox) -> OpenedSockets:
-        reply, descriptors = await self._ask(request)
-        kinds = request.kinds
-        if isinstance(reply, Opened) and len(descriptors) + len(reply.absent) == len(kinds):
-            return _opened(reply, [kind for kind in kinds if kind not in reply.absent], descriptors)
-        _close(descriptors)
-        raise await self._unexpected(reply)
 
     async def _expect(self, kind: type[A], request: Request, seconds: float = 0) -> A:
         reply, descriptors = await self._ask(request, seconds)

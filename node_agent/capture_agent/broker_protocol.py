@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from capture_agent.processes import Process
-from capture_agent.sandboxes import Sandbox
+from capture_agent.sandboxes import Sandbox, ToldProcess
 from capture_api.node_captures import NetnsIdentity
 from capture_nat.families import Family
 
@@ -138,16 +138,7 @@ class RunSteps(msgspec.Struct, frozen=True, tag=True):
 class OpenSockets(msgspec.Struct, frozen=True, tag=True):
     """Enter the sandbox's network namespace, open a descriptor of each kind, leave."""
 
-    sandbox: Sandbox
-    kinds: tuple[SocketKind, ...]
-
-
-class OpenToldSandbox(msgspec.Struct, frozen=True, tag=True):
-    """Find the sandbox that a runtime tells by its process, then do as `OpenSockets` does."""
-
-    pod_uid: str
-    pid: int
-    pod_ips: tuple[str, ...]
+    sandbox: Sandbox | ToldProcess
     kinds: tuple[SocketKind, ...]
 
 
@@ -167,7 +158,7 @@ class IdentifyNetns(msgspec.Struct, frozen=True, tag=True):
     path: str
 
 
-Request = RunSteps | OpenSockets | OpenToldSandbox | ListProcesses | ReadProcess | IdentifyNetns
+Request = RunSteps | OpenSockets | ListProcesses | ReadProcess | IdentifyNetns
 
 
 class Refusal(StrEnum):
@@ -201,7 +192,7 @@ class Done(msgspec.Struct, frozen=True, tag=True):
 class Opened(msgspec.Struct, frozen=True, tag=True):
     """The descriptors come with this message, in the order of the request, the `absent` left out.
 
-    `sandbox`: the one that was entered.
+    `sandbox`: the one that was entered, as it was found to be.
     `own_user_namespace`: the network namespace belongs to a user namespace other than the node's.
     `addresses`: those that are there, in network byte order, if the sandbox's are unknown.
     """
@@ -225,6 +216,10 @@ class Identified(msgspec.Struct, frozen=True, tag=True):
 
 
 Reply = Done | Opened | Processes | Identified | Refused
+
+
+_REQUESTS: Final[msgspec.msgpack.Decoder[Request]] = msgspec.msgpack.Decoder(Request)
+_REPLIES: Final[msgspec.msgpack.Decoder[Reply]] = msgspec.msgpack.Decoder(Reply)
 
 
 class FrameError(Exception):
@@ -261,8 +256,7 @@ def decode_request(body: bytes) -> Request:
     Raises:
         FrameError: it is none.
     """
-    decoder: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
-    return _decode(decoder, body)
+    return _decode(_REQUESTS, body)
 
 
 def decode_reply(body: bytes) -> Reply:
@@ -271,8 +265,7 @@ def decode_reply(body: bytes) -> Reply:
     Raises:
         FrameError: it is none.
     """
-    decoder: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
-    return _decode(decoder, body)
+    return _decode(_REPLIES, body)
 
 
 def _decode(decoder: msgspec.msgpack.Decoder[M], body: bytes) -> M:

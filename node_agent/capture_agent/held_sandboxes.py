@@ -9,9 +9,8 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 from capture_agent.actors import actor
 from capture_agent.broker_client import Broker, OpenedSockets, SandboxRefusedError
@@ -20,7 +19,7 @@ from capture_agent.hook_order import HookOrder
 from capture_agent.legacy_tables import LegacyTables
 from capture_agent.nft_channel import NftChannel
 from capture_agent.nft_watch import NftWatch, Overflow
-from capture_agent.sandboxes import Sandbox
+from capture_agent.sandboxes import Sandbox, ToldProcess
 from capture_nat.families import Family
 from capture_nft.contents import Contents
 from capture_nft.errors import NftError
@@ -127,7 +126,7 @@ class HeldSandboxes:
         """
         held = self.get(sandbox)
         if held is None or held.legacy.are_outdated:
-            held = await self._open(sandbox.pid, partial(self._broker.open, sandbox, *_KINDS))
+            held = await self._open(sandbox)
         return held
 
     async def hold_told(self, told: PodSandbox) -> Sandbox | None:
@@ -139,9 +138,8 @@ class HeldSandboxes:
         Raises:
             BrokerLostError: the broker died or hung.
         """
-        opening = partial(self._broker.open_told, told.uid, told.pid, told.ips, *_KINDS)
         try:
-            return (await self._open(told.pid, opening)).sandbox
+            return (await self._open(ToldProcess(told.uid, told.pid, told.ips))).sandbox
         except SandboxRefusedError:
             return None
 
@@ -161,13 +159,13 @@ class HeldSandboxes:
         for key in tuple(self._held):
             self._close(key)
 
-    async def _open(self, pid: int, opening: Callable[[], Awaitable[OpenedSockets]]) -> HeldSandbox:
+    async def _open(self, claim: Sandbox | ToldProcess) -> HeldSandbox:
         with contextlib.ExitStack() as unused:
-            process = _pidfd(pid)
+            process = _pidfd(claim.pid)
             if process is not None:
                 unused.callback(os.close, process)
             # The process was verified while we had it pinned: it is the one that the PID names.
-            opened = await opening()
+            opened = await self._broker.open(claim, *_KINDS)
             unused.callback(opened.close)
             held = _held(opened, process)
             unused.pop_all()

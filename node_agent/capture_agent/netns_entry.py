@@ -28,7 +28,7 @@ from capture_agent.broker_protocol import Refusal
 from capture_agent.linux_calls import CLONE_NEWNET, owning_user_namespace, setns
 from capture_agent.netns_paths import opened_netns
 from capture_agent.processes import PROC, netns_identity, read_process
-from capture_agent.sandboxes import Sandbox, sandbox_of
+from capture_agent.sandboxes import Sandbox, ToldProcess
 from capture_api.node_captures import NetnsIdentity
 
 _OWN_NETNS = "/proc/thread-self/ns/net"
@@ -48,94 +48,101 @@ class RefusedError(Exception):
 class Entered:
     """The network namespace that this thread is in."""
 
+    sandbox: Sandbox
+    """What was verified of it."""
     user_namespace: int | None
     """The descriptor of the one that owns it, None if that is ours."""
     addresses: frozenset[bytes]
     """Both families, in network byte order."""
 
 
-def found_sandbox(pod_uid: str, pid: int, pod_ips: tuple[str, ...]) -> Sandbox:
-    """Find the sandbox that a runtime tells by its process: a claim, like any other.
-
-    Raises:
-        RefusedError: the process is no process of that pod.
-    """
-    process = read_process(pid)
-    if process is None or process.pod_uid != pod_uid:
-        raise RefusedError(Refusal.SANDBOX_GONE, f"process {pid} is no process of pod {pod_uid!a}")
-    return sandbox_of(process, pod_ips)
-
-
 @contextlib.contextmanager
-def entered(sandbox: Sandbox, host: NetnsIdentity) -> Iterator[Entered]:
+def entered(claim: Sandbox | ToldProcess, host: NetnsIdentity) -> Iterator[Entered]:
     """Run the body in the sandbox's network namespace, never in `host`, the node's own.
 
     Raises:
         RefusedError: the sandbox is not what it is claimed to be; the body did not run.
     """
-    verified = _verified_path if sandbox.path is not None else _verified_process
     with (
         open(_OWN_NETNS, "rb", buffering=0) as home,  # noqa: PTH123 - no pathlib at every entry
-        verified(sandbox, host) as netns,
+        _verified(claim, host) as (sandbox, netns),
         _foreign_owner(netns) as user_namespace,
     ):
         setns(netns, CLONE_NEWNET)
         try:
             there = addresses()
             _check_addresses(sandbox, there)
-            yield Entered(user_namespace, there)
+            yield Entered(sandbox, user_namespace, there)
         finally:
             _return(home.fileno())
 
 
-@contextlib.contextmanager
-def _verified_process(sandbox: Sandbox, host: NetnsIdentity) -> Iterator[int]:
-    with _pinned(sandbox) as pidfd, _netns_of(sandbox, pidfd) as netns:
-        _verify(sandbox, host, netns.fileno(), pidfd)
-        yield netns.fileno()
+def _verified(
+    claim: Sandbox | ToldProcess, host: NetnsIdentity
+) -> contextlib.AbstractContextManager[tuple[Sandbox, int]]:
+    """Open a network namespace that is what the claim says, and not the host's."""
+    if isinstance(claim, Sandbox) and claim.path is not None:
+        return _verified_path(claim, claim.path, host)
+    return _verified_process(claim, host)
 
 
 @contextlib.contextmanager
-def _verified_path(sandbox: Sandbox, host: NetnsIdentity) -> Iterator[int]:
-    with opened_netns(sandbox.path or "", sandbox.netns) as netns:
+def _verified_process(
+    claim: Sandbox | ToldProcess, host: NetnsIdentity
+) -> Iterator[tuple[Sandbox, int]]:
+    with _pinned(claim.pid) as pidfd, _netns_of(claim.pid, pidfd) as netns:
+        yield _verify(claim, host, netns.fileno(), pidfd), netns.fileno()
+
+
+@contextlib.contextmanager
+def _verified_path(
+    sandbox: Sandbox, path: str, host: NetnsIdentity
+) -> Iterator[tuple[Sandbox, int]]:
+    with opened_netns(path, sandbox.netns) as netns:
         if netns is None:
-            raise RefusedError(Refusal.SANDBOX_GONE, f"{sandbox.path!a} is no network namespace")
-        _check_identity(f"{sandbox.path!a}", sandbox, host, netns_identity(os.fstat(netns)))
-        yield netns
+            raise RefusedError(Refusal.SANDBOX_GONE, f"{path!a} is no network namespace")
+        _check_identity(f"{path!a}", sandbox, host, netns_identity(os.fstat(netns)))
+        yield sandbox, netns
 
 
 @contextlib.contextmanager
-def _pinned(sandbox: Sandbox) -> Iterator[int]:
+def _pinned(pid: int) -> Iterator[int]:
     try:
-        pidfd = os.pidfd_open(sandbox.pid)
+        pidfd = os.pidfd_open(pid)
     except ProcessLookupError as error:
-        raise _gone(sandbox) from error
+        raise _gone(pid) from error
     try:
         yield pidfd
     finally:
         os.close(pidfd)
 
 
-def _netns_of(sandbox: Sandbox, pidfd: int) -> BinaryIO:
+def _netns_of(pid: int, pidfd: int) -> BinaryIO:
     try:
-        return open(f"{PROC}/{sandbox.pid}/ns/net", "rb", buffering=0)  # noqa: PTH123
+        return open(f"{PROC}/{pid}/ns/net", "rb", buffering=0)  # noqa: PTH123
     except OSError as error:
         # ENOENT, ESRCH or EACCES, depending on how far its end has come.
         if _has_ended(pidfd):
-            raise _gone(sandbox) from error
+            raise _gone(pid) from error
         raise
 
 
-def _verify(sandbox: Sandbox, host: NetnsIdentity, netns: int, pidfd: int) -> None:
+def _verify(claim: Sandbox | ToldProcess, host: NetnsIdentity, netns: int, pidfd: int) -> Sandbox:
     identity = netns_identity(os.fstat(netns))
-    process = read_process(sandbox.pid)
+    process = read_process(claim.pid)
     if _has_ended(pidfd) or process is None:
-        raise _gone(sandbox)
+        raise _gone(claim.pid)
+    sandbox = claim if isinstance(claim, Sandbox) else _claimed(claim, process.start_time, identity)
     if (process.start_time, process.pod_uid) != (sandbox.start_time, sandbox.pod_uid):
         raise RefusedError(
-            Refusal.SANDBOX_CHANGED, f"process {sandbox.pid} is not the one that was found"
+            Refusal.SANDBOX_CHANGED, f"process {claim.pid} is not the one that was found"
         )
-    _check_identity(f"process {sandbox.pid}", sandbox, host, identity)
+    _check_identity(f"process {claim.pid}", sandbox, host, identity)
+    return sandbox
+
+
+def _claimed(told: ToldProcess, start_time: int, netns: NetnsIdentity) -> Sandbox:
+    return Sandbox(told.pod_uid, told.pid, start_time, netns, told.pod_ips)
 
 
 def _check_identity(
@@ -178,8 +185,8 @@ def _foreign_owner(netns: int) -> Iterator[int | None]:
         os.close(owner)
 
 
-def _gone(sandbox: Sandbox) -> RefusedError:
-    return RefusedError(Refusal.SANDBOX_GONE, f"process {sandbox.pid} has ended")
+def _gone(pid: int) -> RefusedError:
+    return RefusedError(Refusal.SANDBOX_GONE, f"process {pid} has ended")
 
 
 def _has_ended(pidfd: int) -> bool:

@@ -21,7 +21,7 @@ from capture_agent.processes import Process
 from capture_api.node_captures import NetnsIdentity
 
 
-class Sandbox(msgspec.Struct, frozen=True):
+class Sandbox(msgspec.Struct, frozen=True, tag=True):
     """A pod's network namespace and the process, or else the path, that leads to it.
 
     State of a pod is keyed by `key`: the same pod UID can get a new sandbox.
@@ -47,6 +47,14 @@ class Sandbox(msgspec.Struct, frozen=True):
     def key(self) -> str:
         """Name the sandbox for journals: pod UID, device and inode of the namespace."""
         return f"{self.pod_uid}/{self.netns.device}:{self.netns.inode}"
+
+
+class ToldProcess(msgspec.Struct, frozen=True, tag=True):
+    """A sandbox's process as the runtime tells it: the rest of a claim is still to be found."""
+
+    pod_uid: str
+    pid: int
+    pod_ips: tuple[str, ...]
 
 
 def sandbox_of(process: Process, pod_ips: tuple[str, ...] = ()) -> Sandbox:

@@ -26,7 +26,6 @@ from capture_agent.broker_protocol import (
     NfTables,
     Opened,
     OpenSockets,
-    OpenToldSandbox,
     Processes,
     ReadProcess,
     Refusal,
@@ -41,7 +40,7 @@ from capture_agent.broker_protocol import (
     frame,
 )
 from capture_agent.processes import Process
-from capture_agent.sandboxes import Sandbox
+from capture_agent.sandboxes import Sandbox, ToldProcess
 from capture_api.node_captures import NetnsIdentity
 from unit.capture_agent.captures import SANDBOX
 
@@ -63,8 +62,11 @@ steps = st.one_of(
 )
 requests = st.one_of(
     st.builds(RunSteps, sandbox=sandboxes, steps=st.lists(steps, max_size=4).map(tuple)),
-    st.builds(OpenSockets, sandboxes, st.lists(st.sampled_from(SocketKind), max_size=4).map(tuple)),
-    st.builds(OpenToldSandbox, st.text(), numbers, st.just(("10.0.0.1",)), st.just(())),
+    st.builds(
+        OpenSockets,
+        sandboxes | st.builds(ToldProcess, st.text(), numbers, st.just(("10.0.0.1",))),
+        st.lists(st.sampled_from(SocketKind), max_size=4).map(tuple),
+    ),
     st.builds(ListProcesses),
     st.builds(ReadProcess, pid=numbers),
     st.builds(IdentifyNetns, path=st.text()),
