@@ -61,46 +61,52 @@ def _with_foreign_rules(namesake: Namesake) -> Namesake:
     return replace(namesake, obstacle=CHAIN_CONFLICT, before=listing(namesake.pod))
 
 
-class Claim(Enum):
-    """What is said of a pod that comes."""
+class Coming(Enum):
+    """How a pod comes in place of another one."""
 
-    TRUE = auto()
-    PROCESS = auto()
-    """That its process is another pod's."""
-    PATH = auto()
-    """That its network namespace is where another pod's is."""
-    PLACE = auto()
-    """What is so: its process was started in another pod's network namespace."""
+    PLAINLY = auto()
+    WITH_RULES = auto()
+    """Of somebody else's: if they are taken for the former pod's, they are overwritten."""
+    BY_PROCESS = auto()
+    """It is said that its process is another pod's."""
+    BY_PATH = auto()
+    """It is said that its network namespace is where another pod's is."""
+    INSIDE = auto()
+    """Its process was started in another pod's network namespace."""
 
 
 async def newcomers(
     node: NamesakeNode, gone: Iterable[Namesake], others: Iterable[Namesake]
 ) -> list[Namesake]:
-    """Start a pod in place of each that is gone; most are not, or not only, what is said of them.
+    """Start a pod in place of each that is gone, in every way.
+
+    Most get the inode number of a network namespace that is gone too.
 
     Args:
         node: where they start.
         gone: the pods that were there before.
         others: as many that go on.
     """
-    said = list(zip(gone, others, itertools.cycle(Claim), strict=False))
+    ways = list(zip(gone, others, itertools.cycle(Coming), strict=False))
     pods = await node.started(
-        started_pod(inside=other.pod if claim is Claim.PLACE else None) for _, other, claim in said
+        started_pod(inside=other.pod if way is Coming.INSIDE else None) for _, other, way in ways
     )
     return [
-        _claimed(node, Namesake(old.namespace, pod, old.spec, old.is_told), claim, other)
-        for (old, other, claim), pod in zip(said, pods, strict=True)
+        _come(node, Namesake(old.namespace, pod, old.spec, old.is_told), way, other)
+        for (old, other, way), pod in zip(ways, pods, strict=True)
     ]
 
 
-def _claimed(node: NamesakeNode, own: Namesake, claim: Claim, other: Namesake) -> Namesake:
+def _come(node: NamesakeNode, own: Namesake, way: Coming, other: Namesake) -> Namesake:
     elsewhere = replace(own, addresses=ELSEWHERE, obstacle=ADDRESS_MISSING)
-    match claim:
-        case Claim.TRUE:
+    match way:
+        case Coming.PLAINLY:
             return own
-        case Claim.PROCESS:
+        case Coming.WITH_RULES:
+            return _with_foreign_rules(own)
+        case Coming.BY_PROCESS:
             return replace(own, is_told=True, claimed_pid=other.pod.pid)
-        case Claim.PATH:
+        case Coming.BY_PATH:
             return replace(elsewhere, is_told=True, claimed_path=node.path_to(other.pod))
-        case Claim.PLACE:
+        case Coming.INSIDE:
             return replace(elsewhere, is_inside_another=True)
