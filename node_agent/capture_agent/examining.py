@@ -136,13 +136,12 @@ class Examiner:
         return record
 
     async def _sandbox(self, record: PodRecord) -> Sandbox | None:
-        sandbox = await self.finder.find(record.pod)
-        if sandbox is None or not record.is_starting:
-            return sandbox
+        if not record.is_starting:
+            return await self.finder.find(record.pod)
         try:
-            return await self.finder.with_addresses(sandbox)
+            return await self.finder.find_starting(record.pod)
         except SandboxRefusedError:
-            self.finder.forget(sandbox.pod_uid)
+            self.finder.forget(record.pod.static_pod_uid or record.pod.uid)
             raise
 
     async def _in_sandbox(

@@ -84,17 +84,20 @@ class SandboxFinder:
         known = tuple(dict.fromkeys((*found.pod_ips, *pod.pod_ips)))
         return replace(found, pod_ips=known, addresses_unknown=False)
 
-    async def with_addresses(self, sandbox: Sandbox) -> Sandbox:
-        """Complete a sandbox, as it was found, with what its namespace has if nobody told that.
+    async def find_starting(self, pod: DispatchedPod) -> Sandbox | None:
+        """Find the sandbox of a pod that starts, with what is there if the runtime told no address.
 
-        For a pod that starts. Without an address there it has none still, and waits for one.
+        Those that the API server knows may be of the sandbox before. Without an address there, and
+        none that is known, it has none still, and waits for one.
         """
-        if not sandbox.addresses_unknown:
+        sandbox = await self.find(pod)
+        told = None if pod.static_pod_uid else self._found.get(pod.uid)
+        if told is None or not told.addresses_unknown:
             return sandbox
-        there = usable_addresses(await self._node.addresses(sandbox))
-        known = replace(sandbox, pod_ips=there, addresses_unknown=False)
-        if there and self._found.get(sandbox.pod_uid) == sandbox:
-            self._found[sandbox.pod_uid] = known
+        there = usable_addresses(await self._node.addresses(told))
+        known = replace(told, pod_ips=there or pod.pod_ips, addresses_unknown=False)
+        if there and self._found.get(pod.uid) == told:
+            self._found[pod.uid] = known
         return known
 
     def tell(self, described: PodSandbox) -> None:

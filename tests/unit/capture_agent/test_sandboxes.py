@@ -223,10 +223,25 @@ async def test_addresses_that_nobody_told_are_read_where_the_pod_starts(pid: int
     node.finder.tell(told(pid))
     starting = await node.finder.find(without_addresses())
     assert starting is not None
-    known = await node.finder.with_addresses(starting)
+    known = await node.finder.find_starting(without_addresses())
     assert known == replace(starting, pod_ips=("10.0.0.9", "fd00::9"), addresses_unknown=False)
+    node.addressed.clear()
     assert await node.finder.find(without_addresses()) == known
-    assert await node.finder.with_addresses(known) is known
+    assert await node.finder.find_starting(without_addresses()) == known
+
+
+async def test_addresses_that_nobody_told_are_read_though_the_api_server_has_some() -> None:
+    """Those may be of the sandbox before, and stay so for as long as the API server is away."""
+    node = Node()
+    node.processes = [process(7, 70, PODS)]
+    node.addressed = {PODS: ("127.0.0.1", "10.0.0.9")}
+    node.finder.tell(told(7))
+    starting = await node.finder.find_starting(pod("a"))
+    assert starting is not None
+    assert (starting.pod_ips, starting.addresses_unknown) == (("10.0.0.9",), False)
+    later = await node.finder.find(pod("a"))
+    assert later is not None
+    assert later.pod_ips == ("10.0.0.9", "10.0.0.1")
 
 
 async def test_a_namespace_without_an_address_of_a_pod_is_looked_at_again() -> None:
@@ -235,10 +250,14 @@ async def test_a_namespace_without_an_address_of_a_pod_is_looked_at_again() -> N
     node.processes = [process(7, 70, PODS)]
     node.addressed = {PODS: ("127.0.0.1", "fe80::1")}
     node.finder.tell(told(7))
-    starting = await node.finder.find(without_addresses())
-    assert starting is not None
-    assert (await node.finder.with_addresses(starting)).pod_ips == ()
-    assert await node.finder.find(without_addresses()) == starting
+    for dispatched in (without_addresses(), pod("a")):
+        starting = await node.finder.find_starting(dispatched)
+        assert starting is not None
+        assert (starting.pod_ips, starting.addresses_unknown) == (dispatched.pod_ips, False)
+    node.addressed = {PODS: ("10.0.0.9",)}
+    after = await node.finder.find_starting(without_addresses())
+    assert after is not None
+    assert after.pod_ips == ("10.0.0.9",)
 
 
 async def test_addresses_of_a_sandbox_that_is_gone_meanwhile_are_not_remembered() -> None:
@@ -247,9 +266,8 @@ async def test_addresses_of_a_sandbox_that_is_gone_meanwhile_are_not_remembered(
     node.processes = [process(7, 70, PODS), process(8, 80, UNSHARED)]
     node.addressed = {PODS: ("10.0.0.9",)}
     node.finder.tell(told(7))
-    starting = await node.finder.find(without_addresses())
-    assert starting is not None
-    reading = asyncio.create_task(node.finder.with_addresses(starting))
+    await node.finder.find(without_addresses())
+    reading = asyncio.create_task(node.finder.find_starting(without_addresses()))
     await asyncio.sleep(0)
     node.finder.tell(told(8))
     await node.finder.find(without_addresses())
@@ -328,13 +346,20 @@ async def test_a_new_sandbox_has_addresses_that_only_the_runtime_knows() -> None
     assert sandbox.pod_ips == ("10.0.0.9", "10.0.0.1")
 
 
-async def test_a_forged_mirror_does_not_get_the_addresses_of_the_pod_that_it_names() -> None:
+@pytest.mark.parametrize("ips", [("10.0.0.9",), ()])
+async def test_a_forged_mirror_does_not_get_the_addresses_of_the_pod_that_it_names(
+    ips: tuple[str, ...],
+) -> None:
     """Those are what tells that pod's namespace from its own."""
     node = Node()
-    node.processes = [process(8, 80, PODS, "victim")]
-    node.finder.tell(told(8, "victim", "/run/netns/x", "10.0.0.9"))
+    node.processes = [process(8, 80, PODS, "victim"), process(9, 90, UNSHARED, "forged")]
+    node.addressed = {PODS: ("10.0.0.9",), UNSHARED: ("10.0.0.1",)}
+    node.finder.tell(told(8, "victim", "/run/netns/x", *ips))
+    node.finder.tell(told(9, "forged", "/run/netns/y"))
     forged = replace(pod("forged"), static_pod_uid="victim")
-    for claimed in (forged, replace(forged, pod_ips=())):
-        sandbox = await node.finder.find(claimed)
-        assert sandbox is not None
-        assert (sandbox.pod_ips, sandbox.addresses_unknown) == (claimed.pod_ips, False)
+    for find in (node.finder.find, node.finder.find_starting):
+        for claimed in (forged, replace(forged, pod_ips=())):
+            sandbox = await find(claimed)
+            assert sandbox is not None
+            assert sandbox.netns == PODS
+            assert (sandbox.pod_ips, sandbox.addresses_unknown) == (claimed.pod_ips, False)
