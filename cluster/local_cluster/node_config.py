@@ -23,6 +23,7 @@ def containerd_toml(snapshotter: str) -> str:
     The snapshotter is containerd's name for how images become file systems. Inside a container the
     kernel refuses a lower OOM score, hence `restrict_oom_score_adj`; AppArmor profiles would be
     loaded into the host's kernel. The validator lets pods require NRI plugins by annotation.
+    `bin_dir` is the name that containerd 2.0 knows, too.
     """
     return f"""\
 version = 3
@@ -46,7 +47,7 @@ state = "/run/containerd"
   restrict_oom_score_adj = true
 
   [plugins."io.containerd.cri.v1.runtime".cni]
-    bin_dirs = ["{CNI_PLUGINS}"]
+    bin_dir = "{CNI_PLUGINS}"
     conf_dir = "{ETC}/cni"
 
 [plugins."io.containerd.nri.v1.nri"]

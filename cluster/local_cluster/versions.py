@@ -1,11 +1,13 @@
 """The versions that the local cluster consists of.
 
 Kubernetes' own version has to equal the one that `control-plane/go.mod` requires; a unit test
-compares them.
+compares them. `LOCAL_CLUSTER_CONTAINERD` names another containerd for a cluster that starts anew.
 """
 
+import os
+
 KUBERNETES = "v1.36.3"
-CONTAINERD = "v2.2.1"
+CONTAINERD = os.environ.get("LOCAL_CLUSTER_CONTAINERD", "v2.2.1")
 RUNC = "v1.3.6"
 HELM = "v4.3.1"
 
