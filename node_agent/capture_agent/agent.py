@@ -215,7 +215,10 @@ class Agent:
         self._writer.submit(holding(status, len(self._held), len(self._held.descriptors)))
 
     def _checkpoint(self) -> Checkpoint:
-        return checkpoint_of(self._loop.records, self._loop.past_drift, self._programs.objects)
+        # As long as nothing is dispatched nothing else is known: it must not be lost to the next.
+        return self._loop.kept or checkpoint_of(
+            self._loop.records, self._loop.past_drift, self._programs.objects
+        )
 
     def _own_node_capture(self) -> NodeCapture | None:
         return self._dispatch.objects.get(("", self._options.node_name))

@@ -54,9 +54,11 @@ def later(kept: Checkpoint, reported: Checkpoint) -> Checkpoint:
     """Choose between what was kept on the node and what was reported.
 
     Counts of drift never fall, so the one that counted less is the older one. It is one or the
-    other, whole: the drift of a pod that is gone is in `past_drift`, and must not count twice.
+    other, whole: the drift of a pod that is gone is in `past_drift`, and must not count twice. What
+    was kept counts for nothing if it is empty: the file was lost.
     """
-    return reported if _detected(reported) > _detected(kept) else kept
+    is_lost = not (kept.records or kept.past_drift)
+    return reported if is_lost or _detected(reported) > _detected(kept) else kept
 
 
 def _detected(checkpoint: Checkpoint) -> int:

@@ -69,7 +69,7 @@ class LegacyTables:
     @property
     def are_outdated(self) -> bool:
         """Whether the kernel has lists that it did not have when these were opened."""
-        return any(map(os.path.exists, self._awaited))
+        return bool(self._awaited) and any(map(os.path.exists, self._awaited))
 
     def close(self) -> None:
         """Let go of the network namespace; may be called again."""

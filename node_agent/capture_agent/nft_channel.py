@@ -39,7 +39,6 @@ _SOL_NETLINK: Final = 270
 _NETLINK_CAP_ACK: Final = 10
 _SO_SNDBUFFORCE: Final = 32
 _SEND_OVERHEAD: Final = 1024  # what netlink_sendmsg() wants beyond the message, rounded up
-_TRUNCATED: Final = int(socket.MSG_TRUNC)  # a flag of Python's enum takes half a microsecond
 _GET_GENERATION: Final = get_generation()
 _DUMP_TABLES: Final = dump_tables()
 _DUMP_CHAINS: Final = dump_chains()
@@ -85,11 +84,18 @@ class NftChannel:
         sock.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
         sock.connect(_KERNEL)
         self._drop_what_came_before()
+        self._said_last = b""
+        self._generation = 0
 
     def generation(self) -> int:
         """The generation of the rulesets of all tables in this network namespace."""
         self._send(_GET_GENERATION)
-        return generation_in(self._answer())
+        said = self._answer()
+        # Of one generation, the kernel always says the same to one socket.
+        if said != self._said_last:
+            self._generation = generation_in(said)
+            self._said_last = said
+        return self._generation
 
     def own_pid(self) -> int:
         """The PID by which the kernel tells others of us: not our own in a nested PID namespace."""
@@ -194,15 +200,15 @@ class NftChannel:
     def _receive(self) -> bytes | None:
         """The next datagram of the kernel, or None if there is none."""
         try:
-            datagram, _, flags, sender = self._sock.recvmsg(_MAX_DATAGRAM)
+            datagram, sender = self._sock.recvfrom(_MAX_DATAGRAM)
         except BlockingIOError:
             return None
         except OSError as error:
             raise self._broken(f"can't receive: {error}") from error
         if sender != _KERNEL:
             raise self._broken(f"an answer of port {sender[0]}, not of the kernel")
-        if flags & _TRUNCATED:
-            raise self._broken(f"an answer of more than {_MAX_DATAGRAM} bytes")
+        if len(datagram) == _MAX_DATAGRAM:
+            raise self._broken(f"an answer of {_MAX_DATAGRAM} bytes or more")
         return datagram
 
     def _drop_what_came_before(self) -> None:

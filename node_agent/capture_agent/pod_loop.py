@@ -103,6 +103,11 @@ class PodLoop:
                 self._looks.at_once(uid)
 
     @property
+    def kept(self) -> Checkpoint | None:
+        """What an earlier agent knew; None once it is taken over."""
+        return self._kept
+
+    @property
     def records(self) -> Iterable[PodRecord]:
         """What is known of each dispatched pod: a live view."""
         return self._records.values()

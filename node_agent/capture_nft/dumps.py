@@ -28,8 +28,10 @@ def split_end(datagram: bytes) -> tuple[bytes, bool]:
     if datagram.startswith(_DONE, len(datagram) - _DONE_SIZE):
         if len(datagram) == _DONE_SIZE and datagram.endswith(_SUCCESS):
             return b"", True
-    elif _starts_with_content(datagram):
-        return datagram, False
+    elif len(datagram) >= NF_HEADER:
+        length, kind, _ = _HEADER.unpack_from(datagram)
+        if NF_HEADER <= length <= len(datagram) and kind not in _RESULTS:
+            return datagram, False
     for start, kind, length, _ in _headers(datagram):
         if kind in _RESULTS:
             _check(datagram, start, length)
@@ -83,13 +85,6 @@ def _headers(dump: bytes) -> Iterator[tuple[int, int, int, int]]:
             raise MalformedDumpError(f"a message of {length} bytes where {size - start} are left")
         yield start, kind, length, flags
         start += (length + 3) & ~3
-
-
-def _starts_with_content(datagram: bytes) -> bool:
-    if len(datagram) < NF_HEADER:
-        return False
-    length, kind, _ = _HEADER.unpack_from(datagram)
-    return NF_HEADER <= length <= len(datagram) and kind not in _RESULTS
 
 
 def _check(dump: bytes, start: int, length: int) -> None:

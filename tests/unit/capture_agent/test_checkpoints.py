@@ -52,6 +52,12 @@ def test_the_account_that_counted_more_is_the_later_one() -> None:
     assert later(kept, newer) is newer
 
 
+def test_without_a_file_the_report_is_all_that_is_known() -> None:
+    """Also if no drift was counted: who was captured in time is known from it alone."""
+    reported = reported_in(NodeCaptureStatus(pods=(drifted(0).evidence(),)), "")
+    assert later(Checkpoint(), reported) is reported
+
+
 def test_the_drift_of_a_pod_that_is_gone_is_not_counted_twice() -> None:
     """One account has it with the pod, the other in the past: never both."""
     past = (PastDrift(capture_uid=CAPTURE_UID, detected=2),)

@@ -15,10 +15,10 @@ from capture_agent.nft_channel import (
     TransactionRefusedError,
 )
 from capture_nat.families import Family
-from capture_nft import messages
+from capture_nft import attributes, messages
 from capture_nft.errors import DumpInterruptedError, KernelRefusalError
 from capture_nft.transactions import Blob
-from capture_nft.uapi import MessageType, NfFamily
+from capture_nft.uapi import GenerationAttribute, MessageType, NfFamily
 from unit.capture_nft import wire
 
 DONE = wire.result(MessageType.DONE)
@@ -26,7 +26,7 @@ INTERRUPTED = wire.answer(MessageType.NEWTABLE, NfFamily.IPV4, flags=0x12)
 CONTENT = wire.table()
 BLOB = Blob.of([messages.create_chain(Family.IPV4, "X")])
 
-Answer = tuple[bytes, int, tuple[int, int]] | OSError
+Answer = tuple[bytes, tuple[int, int]] | OSError
 
 
 class FakeSocket:
@@ -59,15 +59,15 @@ class FakeSocket:
         self._waiting = list(next(self._answers))
         return len(request)
 
-    def recvmsg(self, _: int) -> tuple[bytes, list[object], int, tuple[int, int]]:
-        """Hand out one datagram, or none."""
+    def recvfrom(self, size: int) -> tuple[bytes, tuple[int, int]]:
+        """Hand out one datagram, or none; the rest of one that is longer is lost."""
         if not self._waiting:
             raise BlockingIOError
         answer = self._waiting.pop(0)
         if isinstance(answer, OSError):
             raise answer
-        datagram, flags, sender = (answer, 0, (0, 0)) if isinstance(answer, bytes) else answer
-        return datagram, [], flags, sender
+        datagram, sender = (answer, (0, 0)) if isinstance(answer, bytes) else answer
+        return datagram[:size], sender
 
     def close(self) -> None:
         """Remember it."""
@@ -77,6 +77,20 @@ class FakeSocket:
 def _channel(*answers: list[bytes | Answer]) -> tuple[NftChannel, FakeSocket]:
     fake = FakeSocket(*answers)
     return NftChannel(cast("socket.socket", fake)), fake
+
+
+def generation(number: int) -> bytes:
+    """Say which generation it is, as the kernel does."""
+    attribute = attributes.be32(GenerationAttribute.ID, number)
+    return wire.answer(MessageType.NEWGEN, NfFamily.UNSPEC, attribute)
+
+
+def test_each_answer_tells_the_generation() -> None:
+    """The same again, another one, and the first one once more."""
+    numbers = (7, 7, 1 << 31, 7)
+    answers: list[list[bytes | Answer]] = [[generation(number)] for number in numbers]
+    channel, _ = _channel(*answers)
+    assert tuple(channel.generation() for _ in numbers) == numbers
 
 
 def test_an_interrupted_dump_is_dumped_again() -> None:
@@ -107,8 +121,8 @@ def test_a_refused_dump_is_told() -> None:
     "answers",
     [
         [],
-        [(CONTENT, socket.MSG_TRUNC, (0, 0))],
-        [(CONTENT, 0, (4711, 0))],
+        [CONTENT + bytes(1 << 17)],
+        [(CONTENT, (4711, 0))],
         [OSError(errno.ENOBUFS, "no buffer")],
         [CONTENT],
     ],

@@ -508,6 +508,18 @@ def test_evidence_that_was_kept_is_gone_on_from_unless_what_was_reported_is_youn
     assert kept.status.pods[0].drift_detected == 8
 
 
+def test_what_was_kept_is_known_until_it_is_taken_over() -> None:
+    """Who writes down what is known before the first dispatch must not lose it."""
+    before = kept_by(play(Node(look=with_drift), dispatched_and_looked_at))
+
+    async def script(node: Node) -> None:
+        assert node.loop.kept == before
+        node.loop.dispatch(node_capture(3, pod("a")))
+        assert node.loop.kept is None
+
+    play(Node(kept=before), script)
+
+
 def test_a_starting_pod_is_looked_at_before_it_is_dispatched() -> None:
     """The dispatch then takes it over with what was found, and it counts as not looked at."""
 
