@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-from capture_nft.dumps import is_interrupted, messages_of, split_end
+from capture_nft.dumps import messages_of, part_of
 from capture_nft.errors import KernelRefusalError, NftError
 from capture_nft.replies import replies_in
 from capture_nft.uapi import MESSAGE_HEADER, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST
@@ -72,9 +72,8 @@ def _dump(netlink: socket.socket) -> tuple[bytes, bool]:
     parts: list[bytes] = []
     size, is_whole, ended = 0, True, False
     while not ended:
-        datagram = netlink.recv(_BUFFER)
-        is_whole = is_whole and not is_interrupted(datagram)
-        part, ended = _split(datagram)
+        part, ended, is_interrupted = _split(netlink.recv(_BUFFER))
+        is_whole = is_whole and not is_interrupted
         parts.append(part)
         size += len(part)
         if size > LONGEST_LIST:
@@ -82,9 +81,9 @@ def _dump(netlink: socket.socket) -> tuple[bytes, bool]:
     return b"".join(parts), is_whole
 
 
-def _split(datagram: bytes) -> tuple[bytes, bool]:
+def _split(datagram: bytes) -> tuple[bytes, bool, bool]:
     try:
-        return split_end(datagram)
+        return part_of(datagram)
     except KernelRefusalError as error:
         raise OSError(error.errno, os.strerror(error.errno)) from error
     except NftError as error:

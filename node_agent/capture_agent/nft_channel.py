@@ -21,7 +21,7 @@ import socket
 from typing import Final
 
 from capture_nat.families import Family
-from capture_nft.dumps import is_interrupted, split_end
+from capture_nft.dumps import part_of
 from capture_nft.errors import DumpInterruptedError, NftError
 from capture_nft.generations import change_in, generation_in
 from capture_nft.messages import dump_chains, dump_rules, dump_tables, get_generation
@@ -159,9 +159,8 @@ class NftChannel:
         parts: list[bytes] = []
         size, whole, ended = 0, True, False
         while not ended:
-            datagram = self._answer()
-            whole = whole and not is_interrupted(datagram)
-            part, ended = split_end(datagram)
+            part, ended, interrupted = part_of(self._answer())
+            whole = whole and not interrupted
             size += len(part)
             if size > self._max_dump:
                 raise self._too_large()

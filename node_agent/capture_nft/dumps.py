@@ -15,36 +15,41 @@ _DONE: Final = struct.pack("=IH", _DONE_SIZE, MessageType.DONE)
 _SUCCESS: Final = bytes(_RESULT.size)
 
 
-def split_end(datagram: bytes) -> tuple[bytes, bool]:
-    """The content in a datagram of a dump, and whether the dump ends with it.
+def part_of(datagram: bytes) -> tuple[bytes, bool, bool]:
+    """Split a datagram of a dump.
 
     The kernel sends the DONE at the end alone. Should it once come behind content, the last bytes
-    do not decide: they are a rule's, and anybody can make those look like a DONE.
+    do not decide: they are a rule's, and anybody can make those look like a DONE. It takes each
+    datagram's content at one instant, so the first message tells whether somebody wrote before.
+
+    Returns:
+        Its content, whether the dump ends with it, and whether the ruleset changed between this
+        datagram and the one before it.
 
     Raises:
         MalformedDumpError: a message is cut off.
         KernelRefusalError: the kernel reports an error in place of content.
     """
-    if datagram.startswith(_DONE, len(datagram) - _DONE_SIZE):
-        if len(datagram) == _DONE_SIZE and datagram.endswith(_SUCCESS):
-            return b"", True
-    elif len(datagram) >= NF_HEADER:
-        length, kind, _ = _HEADER.unpack_from(datagram)
-        if NF_HEADER <= length <= len(datagram) and kind not in _RESULTS:
-            return datagram, False
+    size = len(datagram)
+    if size < MESSAGE_HEADER:
+        raise MalformedDumpError(f"a datagram of {size} bytes")
+    length, kind, flags = _HEADER.unpack_from(datagram)
+    is_interrupted = bool(flags & NLM_F_DUMP_INTR)
+    if kind in _RESULTS:
+        if size == _DONE_SIZE and datagram.startswith(_DONE) and datagram.endswith(_SUCCESS):
+            return b"", True, is_interrupted
+    elif NF_HEADER <= length <= size and not datagram.startswith(_DONE, size - _DONE_SIZE):
+        return datagram, False, is_interrupted
+    content, ended = _split(datagram)
+    return content, ended, is_interrupted
+
+
+def _split(datagram: bytes) -> tuple[bytes, bool]:
     for start, kind, length, _ in _headers(datagram):
         if kind in _RESULTS:
             _check(datagram, start, length)
             return datagram[:start], True
     return datagram, False
-
-
-def is_interrupted(datagram: bytes) -> bool:
-    """Whether the ruleset changed between this datagram of a dump and the one before it.
-
-    The kernel takes each datagram's content at one instant, so its first message tells.
-    """
-    return bool(_HEADER.unpack_from(datagram)[2] & NLM_F_DUMP_INTR)
 
 
 def is_of_generation(dump: bytes, generation: int) -> bool:

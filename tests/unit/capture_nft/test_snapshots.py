@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from capture_nat.families import Family
 from capture_nat.tables import NatTable, TableChain
-from capture_nft.dumps import is_interrupted, is_of_generation, split_end
+from capture_nft.dumps import is_of_generation, part_of
 from capture_nft.errors import (
     DumpInterruptedError,
     KernelRefusalError,
@@ -100,7 +100,10 @@ def test_a_damaged_dump_ends_in_an_error_of_ours_or_is_read(data: st.DataObject)
 def test_an_interrupted_dump_is_not_believed() -> None:
     """The kernel says so in a flag."""
     first = wire.answer(MessageType.NEWTABLE, 2, flags=0x12)
-    assert is_interrupted(first)
+    assert part_of(first) == (first, False, True)
+    assert part_of(DUMP + first) == (DUMP + first, False, False)
+    done = wire.message(MessageType.DONE, bytes(4), flags=0x12)
+    assert part_of(done) == (b"", True, True)
     with pytest.raises(DumpInterruptedError):
         decode(DUMP + first)
 
@@ -123,20 +126,28 @@ def test_an_error_in_place_of_a_dump_is_told() -> None:
 
 def test_a_done_ends_a_dump_alone_or_behind_content() -> None:
     """Content before it is kept."""
-    assert split_end(DONE) == (b"", True)
-    assert split_end(DUMP + wire.message(MessageType.DONE, bytes(4))) == (DUMP, True)
+    assert part_of(DONE) == (b"", True, False)
+    assert part_of(DUMP + wire.message(MessageType.DONE, bytes(4))) == (DUMP, True, False)
 
 
 def test_content_that_ends_like_a_done_does_not_end_a_dump() -> None:
     """The last bytes of a rule are whatever somebody wrote there."""
     forged = wire.message(MessageType.NEWRULE, bytes(4) + wire.message(MessageType.DONE, bytes(4)))
-    assert split_end(forged) == (forged, False)
+    assert part_of(forged) == (forged, False, False)
 
 
 def test_a_done_with_an_error_is_told() -> None:
     """A dump that failed half-way is none."""
     with pytest.raises(KernelRefusalError):
-        split_end(wire.result(MessageType.DONE, 12))
+        part_of(wire.result(MessageType.DONE, 12))
+
+
+@given(st.binary(max_size=40))
+def test_a_datagram_that_is_none_of_a_dump_is_an_error_of_ours(garbage: bytes) -> None:
+    """Or content that nobody can read."""
+    with contextlib.suppress(NftError):
+        content, _, _ = part_of(garbage)
+        assert garbage.startswith(content)
 
 
 def test_a_change_names_its_generation_and_its_author() -> None:
