@@ -11,18 +11,18 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import programs
 from figures import AtMost, Figure
 from kernel.pods import Pod, started_pod
-from stand_in_node import StandInNode, stand_in_node
+from stand_in_node import StandInNode, stand_in_node, started_pods
 from tampering import Tamperer, tampering
 from timing import median, percentile, run, spread, took
 
-FLOOR_ROUNDS = 300
+FLOOR_ROUNDS = 3
 PAUSE = 0.01
 """Seconds between two deletions, so that one repair does not wait for the other."""
 
@@ -77,7 +77,7 @@ async def measure() -> list[Figure]:
     return [
         *figures,
         await _floor("repair-jump-floor", without),
-        await _floor("repair-jump-looking", looking, "looking"),
+        await _floor("repair-jump-looking", looking, "--looking"),
     ]
 
 
@@ -117,21 +117,22 @@ async def _figure(node: StandInNode, kind: _Kind) -> Figure:
 
 
 async def _floor(name: str, what: str, *how: str) -> Figure:
-    """Have a process without knowledge put the jump back, and a tool run in between as well."""
+    """Have a process without records put the jumps back, and a tool run in between as well."""
     bare: list[float] = []
     tool: list[float] = []
     with (
-        started_pod() as watched,
+        started_pods() as pods,
         started_pod() as unwatched,
-        tampering((watched, unwatched)) as (tamperer, other),
+        tampering(pods) as tamperers,
+        tampering((unwatched,)) as (other,),
         tempfile.NamedTemporaryFile("w") as rules,
     ):
         rules.write(_JUMP)
         rules.flush()
-        for pod in (watched, unwatched):
+        for pod in (*pods, unwatched):
             _restore(pod, programs.restored())
-        with _bare_repairer(watched, *how):
-            for _ in range(FLOOR_ROUNDS):
+        with _bare_repairer(pods, *how):
+            for tamperer in tamperers * FLOOR_ROUNDS:
                 bare.append(tamperer.jump_back())
                 await asyncio.sleep(PAUSE)
                 other.delete_jump()
@@ -149,8 +150,8 @@ async def _floor(name: str, what: str, *how: str) -> Figure:
 
 
 @contextlib.contextmanager
-def _bare_repairer(pod: Pod, *how: str) -> Iterator[None]:
-    argv = [sys.executable, str(_BARE), str(pod.pid), *how]
+def _bare_repairer(pods: Iterable[Pod], *how: str) -> Iterator[None]:
+    argv = [sys.executable, str(_BARE), *how, *(str(pod.pid) for pod in pods)]
     path = os.pathsep.join(filter(None, sys.path))
     environment = {**os.environ, "PYTHONPATH": path}
     with subprocess.Popen(argv, stdout=subprocess.PIPE, env=environment) as repairer:
