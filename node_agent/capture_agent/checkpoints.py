@@ -54,11 +54,19 @@ def later(kept: Checkpoint, reported: Checkpoint) -> Checkpoint:
     """Choose between what was kept on the node and what was reported.
 
     Counts of drift never fall, so the one that counted less is the older one. It is one or the
-    other, whole: the drift of a pod that is gone is in `past_drift`, and must not count twice. What
-    was kept counts for nothing if it is empty: the file was lost.
+    other, whole: the drift of a pod that is gone is in `past_drift`, and must not count twice.
+
+    What was kept can still lack the last second, or be lost: of pods in which it knows of no
+    capture, and that no drift was counted for, the report says more.
     """
-    is_lost = not (kept.records or kept.past_drift)
-    return reported if is_lost or _detected(reported) > _detected(kept) else kept
+    if _detected(reported) > _detected(kept):
+        return reported
+    records = {record.pod.uid: record for record in kept.records}
+    for record in reported.records:
+        known = records.get(record.pod.uid)
+        if record.held_by and not record.detected and (known is None or not known.held_by):
+            records[record.pod.uid] = record
+    return replace(kept, records=tuple(records.values()))
 
 
 def _detected(checkpoint: Checkpoint) -> int:

@@ -47,15 +47,24 @@ def test_the_account_that_counted_more_is_the_later_one() -> None:
     older, same, newer = (
         reported_in(NodeCaptureStatus(pods=(drifted(count).evidence(),)), "") for count in (1, 2, 3)
     )
-    assert later(kept, older) is kept
-    assert later(kept, same) is kept
-    assert later(kept, newer) is newer
+    assert later(kept, older) == kept
+    assert later(kept, same) == kept
+    assert later(kept, newer) == newer
 
 
 def test_without_a_file_the_report_is_all_that_is_known() -> None:
     """Also if no drift was counted: who was captured in time is known from it alone."""
     reported = reported_in(NodeCaptureStatus(pods=(drifted(0).evidence(),)), "")
-    assert later(Checkpoint(), reported) is reported
+    assert later(Checkpoint(), reported) == reported
+
+
+def test_what_was_reported_last_is_not_lost_with_an_agent_that_had_not_written_it_yet() -> None:
+    """A pod that it did not know, and one that it knew of before it was captured."""
+    pods = [replace(drifted(0), pod=record(uid=uid).pod) for uid in ("a", "b", "c")]
+    reported = reported_in(NodeCaptureStatus(pods=tuple(each.evidence() for each in pods)), "")
+    kept = Checkpoint(records=(replace(pods[0], detected=1), record(uid="b")))
+    after = later(kept, reported)
+    assert after.records == (kept.records[0], *reported.records[1:])
 
 
 def test_the_drift_of_a_pod_that_is_gone_is_not_counted_twice() -> None:
