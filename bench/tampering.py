@@ -1,6 +1,5 @@
 """Somebody in a pod who deletes our rules, and sees when they are back."""
 
-import ctypes
 import select
 import socket
 import time
@@ -9,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
+from capture_agent.broker_protocol import SocketKind
+from capture_agent.broker_sockets import opened_socket
+from capture_agent.linux_calls import CLONE_NEWNET, setns
 from capture_agent.nft_channel import NftChannel
 from capture_agent.nft_watch import NftWatch
 from capture_nat.families import Family
@@ -21,10 +22,6 @@ from kernel.pods import Pod
 
 PATIENCE = 10.0
 """Seconds after which rules count as not put back."""
-
-_CLONE_NEWNET: Final = 0x40000000
-_NETLINK_NETFILTER: Final = 12
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def netfilter_sockets(pod: Pod, count: int) -> list[socket.socket]:
@@ -54,15 +51,12 @@ def enter_file(namespace: int) -> None:
     Raises:
         OSError: it could not be entered.
     """
-    if _libc.setns(namespace, _CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "setns")
+    setns(namespace, CLONE_NEWNET)
 
 
 def _open(pid: int, count: int) -> list[socket.socket]:
     enter(pid)
-    return [
-        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) for _ in range(count)
-    ]
+    return [opened_socket(SocketKind.NETFILTER) for _ in range(count)]
 
 
 @dataclass(slots=True)

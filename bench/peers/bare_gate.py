@@ -11,17 +11,16 @@ import os
 import socket
 import sys
 from contextlib import closing
-from typing import Final
 
 import programs
+from capture_agent.broker_protocol import SocketKind
+from capture_agent.broker_sockets import opened_socket
 from capture_agent.iptables_backend import MARK
 from capture_agent.linux_calls import CLONE_NEWNET, setns
 from capture_agent.nft_channel import NftChannel
 from capture_nat.families import Family
 from capture_nft.plans import transaction_of
 from capture_nft.transactions import Blob
-
-_NETLINK_NETFILTER: Final = 12
 
 
 def main() -> None:
@@ -40,7 +39,7 @@ def main() -> None:
 def _capture(pid: int, home: int, blob: Blob) -> None:
     with open(f"/proc/{pid}/ns/net", "rb", buffering=0) as namespace:  # noqa: PTH123
         setns(namespace.fileno(), CLONE_NEWNET)
-        sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
+        sock = opened_socket(SocketKind.NETFILTER)
         setns(home, CLONE_NEWNET)
     with closing(NftChannel(sock)) as channel:
         _dump(channel)
