@@ -76,9 +76,10 @@ async def measure() -> list[Figure]:
 
 def _full_check(channel: NftChannel) -> Callable[[], object]:
     known: DumpCache[str] = DumpCache()
+    generation = channel.generation()
 
     def dump() -> bytes:
-        return channel.dump_tables() + channel.dump_chains() + channel.dump_rules()
+        return channel.dump(generation) or b""
 
     known.remember(Pattern.of(dump()), "as it should be")
     return lambda: known.find(dump())
@@ -99,7 +100,7 @@ def _bare_questions(pod: Pod, legacy: LegacyTables) -> Callable[[], object]:
 
 def _bare_dumps(pod: Pod) -> Callable[[], object]:
     (sock,) = netfilter_sockets(pod, 1)
-    requests = (dump_tables(), dump_chains(), dump_rules(None, None))
+    requests = (dump_tables(), dump_chains(), dump_rules())
 
     def dump() -> bytes:
         content = b""

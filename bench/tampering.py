@@ -110,7 +110,7 @@ class Tamperer:
         raise TimeoutError(f"what was deleted is not back after {PATIENCE:.0f} s")
 
     def _rules(self) -> tuple[NftRule, ...]:
-        return decode(self.channel.dump_rules()).rules
+        return decode(self.channel.dump(self.channel.generation()) or b"").rules
 
 
 @contextmanager

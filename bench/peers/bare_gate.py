@@ -42,13 +42,9 @@ def _capture(pid: int, home: int, blob: Blob) -> None:
         sock = opened_socket(SocketKind.NETFILTER)
         setns(home, CLONE_NEWNET)
     with closing(NftChannel(sock)) as channel:
-        _dump(channel)
-        channel.commit(blob, channel.generation())
-        _dump(channel)
-
-
-def _dump(channel: NftChannel) -> bytes:
-    return channel.dump_tables() + channel.dump_chains() + channel.dump_rules()
+        generation = channel.generation()
+        channel.dump(generation)
+        channel.dump(channel.commit(blob, generation))
 
 
 main()

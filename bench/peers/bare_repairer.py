@@ -63,8 +63,8 @@ def _believe(_: NftChannel, __: Change) -> None:
 
 def _look(known: DumpCache[bool], channel: NftChannel, change: Change) -> None:
     actor(change.pid, change.comm)
-    dump = channel.dump_tables() + channel.dump_chains() + channel.dump_rules()
-    if known.find(dump) is None:
+    dump = channel.dump(change.generation)
+    if dump is not None and known.find(dump) is None:
         known.remember(Pattern.of(dump), True)  # noqa: FBT003 - all that there is to know
 
 

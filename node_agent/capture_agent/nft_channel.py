@@ -4,7 +4,7 @@ Goals, in order:
 
 1. Nothing is believed that the kernel did not say. Whoever has NET_ADMIN in the pod can send to any
    netlink socket there, so the socket is connected to the kernel, which makes others' messages
-   bounce, and every datagram's sender is looked at.
+   bounce, and in no multicast group.
 2. Nobody else's change is overwritten unseen: a commit names the generation that it was made for.
 3. Never wait, never grow without bound. The kernel answers within `send`, so an answer that is not
    there at once will not come; a dump beyond the limit is given up.
@@ -20,9 +20,8 @@ import errno
 import socket
 from typing import Final
 
-from capture_nat.families import Family
-from capture_nft.dumps import part_of
-from capture_nft.errors import DumpInterruptedError, NftError
+from capture_nft.dumps import is_of_generation, part_of
+from capture_nft.errors import NftError
 from capture_nft.generations import change_in, generation_in
 from capture_nft.messages import dump_chains, dump_rules, dump_tables, get_generation
 from capture_nft.replies import Reply, error_name, replies_in
@@ -30,8 +29,6 @@ from capture_nft.transactions import Blob, next_generation
 
 MAX_DUMP: Final = 2 << 20
 """Bytes of the longest dump that is read, some 6,000 rules: our most take a third of it."""
-MAX_INTERRUPTIONS: Final = 5
-"""How often a dump is tried again because somebody wrote in between."""
 
 _KERNEL: Final = (0, 0)
 _MAX_DATAGRAM: Final = 1 << 16  # the kernel fills at most 32 KiB of a dump, or one message
@@ -40,8 +37,7 @@ _NETLINK_CAP_ACK: Final = 10
 _SO_SNDBUFFORCE: Final = 32
 _SEND_OVERHEAD: Final = 1024  # what netlink_sendmsg() wants beyond the message, rounded up
 _GET_GENERATION: Final = get_generation()
-_DUMP_TABLES: Final = dump_tables()
-_DUMP_CHAINS: Final = dump_chains()
+_DUMP_CONTAINERS: Final = (dump_tables(), dump_chains())
 _DUMP_RULES: Final = dump_rules()
 
 
@@ -89,8 +85,7 @@ class NftChannel:
 
     def generation(self) -> int:
         """The generation of the rulesets of all tables in this network namespace."""
-        self._send(_GET_GENERATION)
-        said = self._answer()
+        said = self._ask(_GET_GENERATION)
         # Of one generation, the kernel always says the same to one socket.
         if said != self._said_last:
             self._generation = generation_in(said)
@@ -99,25 +94,31 @@ class NftChannel:
 
     def own_pid(self) -> int:
         """The PID by which the kernel tells others of us: not our own in a nested PID namespace."""
-        self._send(_GET_GENERATION)
-        return change_in(self._answer()).pid
+        return change_in(self._ask(_GET_GENERATION)).pid
 
-    def dump_tables(self) -> bytes:
-        """The tables of every family, for `capture_nft.snapshots.decode`.
+    def dump(self, generation: int) -> bytes | None:
+        """The tables, chains and rules of all families, if they are of this generation.
+
+        Returns:
+            What `capture_nft.snapshots.decode` reads; None if somebody wrote since.
 
         Raises:
-            DumpInterruptedError: somebody wrote again and again while it was read.
-            DumpTooLargeError: there is more than the limit; the channel is closed.
+            DumpTooLargeError: there is more than the limit of tables, of chains or of rules; the
+                channel is closed.
         """
-        return self._dump(_DUMP_TABLES)
-
-    def dump_chains(self) -> bytes:
-        """The chains of every table. Raises what `dump_tables` raises."""
-        return self._dump(_DUMP_CHAINS)
-
-    def dump_rules(self, family: Family | None = None, table: str | None = None) -> bytes:
-        """The rules, all or those of one family or table. Raises what `dump_tables` raises."""
-        return self._dump(dump_rules(family, table) if family or table else _DUMP_RULES)
+        parts: list[bytes] = []
+        for request in _DUMP_CONTAINERS:
+            if not self._read_dump(request, parts):
+                return None
+        containers = len(parts)
+        if not self._read_dump(_DUMP_RULES, parts):
+            return None
+        # The rules come last: if they are of this generation, all that was read before them is.
+        if len(parts) > containers:
+            is_current = is_of_generation(parts[containers], generation)
+        else:
+            is_current = self.generation() == generation
+        return b"".join(parts) if is_current else None
 
     def commit(self, blob: Blob, generation: int) -> int:
         """Do a transaction, if the ruleset is still of this generation; return the new one.
@@ -144,29 +145,24 @@ class NftChannel:
         """Let go of the network namespace; may be called again."""
         self._sock.close()
 
-    def _dump(self, request: bytes) -> bytes:
-        for _ in range(1 + MAX_INTERRUPTIONS):
-            self._send(request)
-            parts, whole = self._read_dump()
-            if whole:
-                return b"".join(parts)
-        raise DumpInterruptedError(
-            f"the ruleset changed during each of {1 + MAX_INTERRUPTIONS} dumps of it"
-        )
-
-    def _read_dump(self) -> tuple[list[bytes], bool]:
-        """The datagrams of one dump, and whether nobody wrote in between."""
-        parts: list[bytes] = []
-        size, whole, ended = 0, True, False
-        while not ended:
-            part, ended, interrupted = part_of(self._answer())
-            whole = whole and not interrupted
-            size += len(part)
-            if size > self._max_dump:
-                raise self._too_large()
-            if whole:
-                parts.append(part)
-        return parts, whole
+    def _read_dump(self, request: bytes, parts: list[bytes]) -> bool:
+        """Add the datagrams of one dump to `parts`; whether nobody wrote in between."""
+        self._send(request)
+        receive = self._sock.recv
+        size, is_whole, is_ended = 0, True, False
+        try:
+            while not is_ended:
+                part, is_ended, is_interrupted = part_of(receive(_MAX_DATAGRAM))
+                if part:
+                    parts.append(part)
+                    size += len(part)
+                    if size > self._max_dump:
+                        raise self._too_large()
+                if is_interrupted:
+                    is_whole = False
+        except OSError as error:
+            raise self._unanswered(error) from error
+        return is_whole
 
     def _send(self, request: bytes) -> None:
         try:
@@ -184,31 +180,23 @@ class NftChannel:
         except OSError as error:
             raise self._broken(f"can't send {len(request)} bytes: {error}") from error
 
-    def _answer(self) -> bytes:
-        answer = self._receive()
-        if answer is None:
-            raise self._broken("the kernel did not answer")
-        return answer
+    def _ask(self, request: bytes) -> bytes:
+        """The one datagram that the kernel answers with."""
+        self._send(request)
+        try:
+            return self._sock.recv(_MAX_DATAGRAM)
+        except OSError as error:
+            raise self._unanswered(error) from error
 
     def _replies(self) -> list[Reply]:
         replies: list[Reply] = []
-        while (datagram := self._receive()) is not None:
-            replies += replies_in(datagram)
-        return replies
-
-    def _receive(self) -> bytes | None:
-        """The next datagram of the kernel, or None if there is none."""
         try:
-            datagram, sender = self._sock.recvfrom(_MAX_DATAGRAM)
+            while True:
+                replies += replies_in(self._sock.recv(_MAX_DATAGRAM))
         except BlockingIOError:
-            return None
+            return replies
         except OSError as error:
-            raise self._broken(f"can't receive: {error}") from error
-        if sender != _KERNEL:
-            raise self._broken(f"an answer of port {sender[0]}, not of the kernel")
-        if len(datagram) == _MAX_DATAGRAM:
-            raise self._broken(f"an answer of {_MAX_DATAGRAM} bytes or more")
-        return datagram
+            raise self._unanswered(error) from error
 
     def _drop_what_came_before(self) -> None:
         # From when the socket was not connected yet: by somebody in the pod, never by the kernel.
@@ -224,6 +212,9 @@ class NftChannel:
             f"the pod's nf_tables rulesets take more than {self._max_dump} bytes; delete what is "
             "not needed"
         )
+
+    def _unanswered(self, error: OSError) -> ChannelError:
+        return self._broken(f"no answer of the kernel: {error}")
 
     def _broken(self, message: str) -> ChannelError:
         self.close()

@@ -12,7 +12,6 @@ from capture_agent.nat_backends import BackendError
 from capture_nat.families import Family
 from capture_nft.contents import Contents, content_of
 from capture_nft.dump_cache import DumpCache
-from capture_nft.dumps import is_of_generation
 from capture_nft.masks import Pattern
 from capture_nft.rule_texts import RuleTexts
 from capture_nft.snapshots import decode
@@ -48,14 +47,12 @@ class NftRulesets:
         if held.seen is not None and held.seen.generation == generation:
             return held.seen
         for _ in range(_ATTEMPTS):
-            first = channel.dump_tables() + channel.dump_chains()
-            rules = channel.dump_rules()
-            after = generation if is_of_generation(rules, generation) else channel.generation()
-            if after == generation:
-                contents = await self._contents(first + rules)
-                held.seen = seen = Seen(generation, first + rules, contents)
+            dump = channel.dump(generation)
+            if dump is not None:
+                contents = await self._contents(dump)
+                held.seen = seen = Seen(generation, dump, contents)
                 return seen
-            generation = after
+            generation = channel.generation()
         raise RestlessRulesError
 
     async def _contents(self, dump: bytes) -> Contents:

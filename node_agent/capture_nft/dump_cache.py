@@ -31,10 +31,11 @@ class DumpCache(Generic[T]):
             return None
         compared = int.from_bytes(dump, "little")
         for place in range(len(candidates) - 1, -1, -1):
-            if candidates[place][0].matches_number(compared):
+            pattern, conclusion = candidates[place]
+            if pattern.matches_number(compared):
                 candidates.append(candidates.pop(place))
                 self._entries.move_to_end(len(dump))
-                return candidates[-1][1]
+                return conclusion
         return None
 
     def remember(self, pattern: Pattern, conclusion: T) -> None:

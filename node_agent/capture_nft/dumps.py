@@ -5,13 +5,34 @@ from collections.abc import Iterator
 from typing import Final
 
 from capture_nft.errors import DumpInterruptedError, KernelRefusalError, MalformedDumpError
-from capture_nft.uapi import MESSAGE_HEADER, NF_HEADER, NLM_F_DUMP_INTR, RESOURCE, MessageType
+from capture_nft.uapi import (
+    MESSAGE_HEADER,
+    NF_HEADER,
+    NLM_F_APPEND,
+    NLM_F_DUMP_INTR,
+    NLM_F_MULTI,
+    RESOURCE,
+    MessageType,
+)
 
 _HEADER: Final = struct.Struct("=IHH")
 _RESULT: Final = struct.Struct("=i")
 _RESULTS: Final = frozenset({MessageType.ERROR, MessageType.DONE})
 _DONE_SIZE: Final = MESSAGE_HEADER + _RESULT.size
 _DONE: Final = struct.pack("=IH", _DONE_SIZE, MessageType.DONE)
+_LAST: Final = slice(-_DONE_SIZE, -_DONE_SIZE + len(_DONE))
+_USUAL_DONE: Final = struct.pack("=IHH", _DONE_SIZE, MessageType.DONE, NLM_F_MULTI)
+_USUAL_CONTENT: Final = frozenset(
+    struct.pack("=HH", kind, flags)
+    for kind, flags in (
+        (MessageType.NEWTABLE, NLM_F_MULTI),
+        (MessageType.NEWCHAIN, NLM_F_MULTI),
+        (MessageType.NEWRULE, NLM_F_MULTI | NLM_F_APPEND),
+    )
+)
+_KIND_AND_FLAGS: Final = slice(4, 8)
+_FLAGS: Final = struct.Struct("=6xH")
+_END: Final = b"", True, False
 _SUCCESS: Final = bytes(_RESULT.size)
 
 
@@ -30,16 +51,15 @@ def part_of(datagram: bytes) -> tuple[bytes, bool, bool]:
         MalformedDumpError: a message is cut off.
         KernelRefusalError: the kernel reports an error in place of content.
     """
-    size = len(datagram)
-    if size < MESSAGE_HEADER:
-        raise MalformedDumpError(f"a datagram of {size} bytes")
-    length, kind, flags = _HEADER.unpack_from(datagram)
+    if len(datagram) == _DONE_SIZE and datagram.startswith(_USUAL_DONE):
+        if datagram.endswith(_SUCCESS):
+            return _END
+    elif datagram[_KIND_AND_FLAGS] in _USUAL_CONTENT and datagram[_LAST] != _DONE:
+        return datagram, False, False
+    if len(datagram) < MESSAGE_HEADER:
+        raise MalformedDumpError(f"a datagram of {len(datagram)} bytes")
+    (flags,) = _FLAGS.unpack_from(datagram)
     is_interrupted = bool(flags & NLM_F_DUMP_INTR)
-    if kind in _RESULTS:
-        if size == _DONE_SIZE and datagram.startswith(_DONE) and datagram.endswith(_SUCCESS):
-            return b"", True, is_interrupted
-    elif NF_HEADER <= length <= size and not datagram.startswith(_DONE, size - _DONE_SIZE):
-        return datagram, False, is_interrupted
     content, ended = _split(datagram)
     return content, ended, is_interrupted
 

@@ -135,14 +135,9 @@ def dump_chains() -> bytes:
     return message(MessageType.GETCHAIN, NLM_F_DUMP, NfFamily.UNSPEC)
 
 
-def dump_rules(family: Family | None = None, table: str | None = None) -> bytes:
-    """Ask for the rules of every family or one, of every table or those of one name."""
-    return message(
-        MessageType.GETRULE,
-        NLM_F_DUMP,
-        NfFamily.of(family) if family else NfFamily.UNSPEC,
-        *([string(RuleAttribute.TABLE, table)] if table else []),
-    )
+def dump_rules() -> bytes:
+    """Ask for the rules of every table."""
+    return message(MessageType.GETRULE, NLM_F_DUMP, NfFamily.UNSPEC)
 
 
 def _new_chain(

@@ -1,9 +1,10 @@
 """A pod that changes, or is large, while it is looked at: no look mixes two states or stops others.
 
-The changes are made by a channel that lets somebody else write in the middle of a look.
+The changes are made by a socket that lets somebody else write in the middle of a look.
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import cast
@@ -20,6 +21,9 @@ from capture_agent.zygote_client import Zygote
 from capture_nat.compiling import compile_program
 from capture_nat.families import Family
 from capture_nat.planning import plan_changes
+from capture_nft.messages import dump_rules
+from kernel.capture_nft.channels import netfilter_socket
+from kernel.conftest import NetworkNamespace
 from kernel.pods import Pod
 from unit.capture_agent.captures import program
 
@@ -57,23 +61,22 @@ async def world(zygote: Zygote, tools: IptablesBackend) -> AsyncIterator[World]:
 
 @dataclass
 class Interrupted:
-    """A channel over which, once, somebody writes after the dump of the chains."""
+    """A socket over which, once, somebody writes between the dumps of chains and of rules."""
 
-    channel: NftChannel
+    sock: socket.socket
     write: Callable[[], object]
     has_written: bool = False
 
-    def dump_chains(self) -> bytes:
-        """Dump, and let the other write."""
-        dump = self.channel.dump_chains()
-        if not self.has_written:
+    def send(self, request: bytes) -> int:
+        """Let the other write first."""
+        if request == dump_rules() and not self.has_written:
             self.has_written = True
             self.write()
-        return dump
+        return self.sock.send(request)
 
     def __getattr__(self, name: str) -> object:
-        """Do everything else as the channel does."""
-        return getattr(self.channel, name)
+        """Do everything else as the socket does."""
+        return getattr(self.sock, name)
 
 
 async def test_a_look_is_of_one_generation(world: World, pod: Pod) -> None:
@@ -81,7 +84,9 @@ async def test_a_look_is_of_one_generation(world: World, pod: Pod) -> None:
     pod.run("nft", "add table ip nat; add chain ip nat A")
     held = await world.held.hold(pod.sandbox())
     write = "add chain ip nat B; add rule ip nat B return; add rule ip nat A jump B"
-    held.channel = cast("NftChannel", Interrupted(held.channel, lambda: pod.run("nft", write)))
+    held.channel.close()
+    sock = Interrupted(netfilter_socket(NetworkNamespace(pod.pid)), lambda: pod.run("nft", write))
+    held.channel = NftChannel(cast("socket.socket", sock))
     view = await world.view(pod)
     assert view.table.rules("A") == ("-A A -j B",)
     assert view.table.chains.keys() == {"A", "B"}

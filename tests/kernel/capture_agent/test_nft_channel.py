@@ -1,5 +1,7 @@
 """A channel believes the kernel alone, and a pod can't make it grow or wait."""
 
+from collections import Counter
+
 import pytest
 
 from capture_agent.nft_channel import ChannelError, DumpTooLargeError
@@ -7,10 +9,11 @@ from capture_nat.families import Family
 from capture_nft import messages
 from capture_nft.snapshots import decode
 from capture_nft.uapi import MessageType, NfFamily
-from kernel.capture_nft.channels import appended, channel_in, commit, netfilter_socket
+from kernel.capture_nft.channels import appended, channel_in, commit, dumped, netfilter_socket
 from kernel.conftest import NetworkNamespace
 
 V4 = Family.IPV4
+EVERY_GROUP = (1 << 32) - 1
 RULES = [f"-A X -p tcp -m tcp --dport {port} -j RETURN" for port in range(1, 501)]
 
 
@@ -18,9 +21,8 @@ def test_a_dump_beyond_the_limit_is_given_up(netns: NetworkNamespace) -> None:
     """The channel closes itself: the rest of the dump would be taken for the next answer."""
     with channel_in(netns) as channel, channel_in(netns, max_dump=64 << 10) as bounded:
         commit(channel, messages.add_table(V4), messages.add_chain(V4, "X"), *appended(V4, RULES))
-        assert decode(bounded.dump_tables()).tables
         with pytest.raises(DumpTooLargeError, match="65536 bytes"):
-            bounded.dump_rules()
+            bounded.dump(bounded.generation())
         with pytest.raises(ChannelError):
             bounded.generation()
 
@@ -29,23 +31,34 @@ def test_a_dump_of_many_datagrams_is_read_whole(netns: NetworkNamespace) -> None
     """Every rule once, in order."""
     with channel_in(netns) as channel:
         commit(channel, messages.add_table(V4), messages.add_chain(V4, "X"), *appended(V4, RULES))
-        handles = [rule.handle for rule in decode(channel.dump_rules()).rules]
+        handles = [rule.handle for rule in decode(dumped(channel)).rules]
     assert len(handles) == len(RULES)
     assert handles == sorted(handles)
 
 
-def test_a_dump_can_be_of_one_table_alone(netns: NetworkNamespace) -> None:
-    """Or of everything, every family."""
+def test_a_dump_has_the_rules_of_every_family(netns: NetworkNamespace) -> None:
+    """And of every table."""
     netns.run("nft", "add table inet t; add chain inet t c; add rule inet t c return")
     with channel_in(netns) as channel:
         commit(channel, messages.add_table(V4), messages.add_chain(V4, "X"), *appended(V4, RULES))
-        everything = decode(channel.dump_rules()).rules
-        assert len(everything) == len(RULES) + 1
-        assert {rule.table for rule in decode(channel.dump_rules(V4, "nat")).rules} == {"nat"}
+        tables = [rule.table for rule in decode(dumped(channel)).rules]
+    assert Counter(tables) == {"nat": len(RULES), "t": 1}
+
+
+@pytest.mark.parametrize("rules", ["", "add rule ip t c return"], ids=["no rules", "rules"])
+def test_a_dump_of_an_earlier_generation_is_none(netns: NetworkNamespace, rules: str) -> None:
+    """Even where there is nothing yet that tells its generation."""
+    netns.run("nft", f"add table ip t; add chain ip t c; {rules}")
+    with channel_in(netns) as channel:
+        generation = channel.generation()
+        assert channel.dump(generation)
+        netns.run("nft", "add table ip other")
+        assert channel.dump(generation) is None
+        assert channel.dump(channel.generation())
 
 
 def test_nobody_in_the_pod_can_answer_for_the_kernel(netns: NetworkNamespace) -> None:
-    """What came before the socket was connected is dropped; later messages bounce."""
+    """What came before the socket was connected is dropped; later messages don't reach it."""
     victim = netfilter_socket(netns)
     victim.bind((0, 0))
     port = victim.getsockname()[0]
@@ -55,6 +68,7 @@ def test_nobody_in_the_pod_can_answer_for_the_kernel(netns: NetworkNamespace) ->
         with channel_in(netns, sock=victim) as channel:
             with pytest.raises(ConnectionRefusedError):
                 attacker.sendto(forged, (port, 0))
+            attacker.sendto(forged, (0, EVERY_GROUP))
             assert channel.generation() == 1
 
 

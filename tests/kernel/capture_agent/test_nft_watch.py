@@ -15,7 +15,7 @@ from capture_nft import messages
 from capture_nft.generations import Change
 from capture_nft.transactions import next_generation
 from capture_nft.uapi import NFNLGRP_NFTABLES, MessageType, NfFamily
-from kernel.capture_nft.channels import channel_in, commit, netfilter_socket
+from kernel.capture_nft.channels import channel_in, commit, dumped, netfilter_socket
 from kernel.conftest import NetworkNamespace
 
 V4 = Family.IPV4
@@ -80,7 +80,7 @@ def test_a_look_is_no_change(netns: NetworkNamespace, watch: NftWatch) -> None:
     with channel_in(netns) as channel:
         commit(channel, messages.add_table(V4))
         watch.read()
-        channel.dump_tables()
+        dumped(channel)
         commit(channel, messages.add_table(V4))
     netns.run("iptables-nft", "-t", "nat", "-S")
     assert watch.read() == ()

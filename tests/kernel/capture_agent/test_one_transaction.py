@@ -118,18 +118,18 @@ class Asked:
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     """Count what is asked over held sockets."""
     asked = Asked()
-    generation, dump_rules = NftChannel.generation, NftChannel.dump_rules
+    generation, dump = NftChannel.generation, NftChannel.dump
 
     def counted_generation(self: NftChannel) -> int:
         asked.generations += 1
         return generation(self)
 
-    def counted_dump(self: NftChannel) -> bytes:
+    def counted_dump(self: NftChannel, of: int) -> bytes | None:
         asked.dumps += 1
-        return dump_rules(self)
+        return dump(self, of)
 
     monkeypatch.setattr(NftChannel, "generation", counted_generation)
-    monkeypatch.setattr(NftChannel, "dump_rules", counted_dump)
+    monkeypatch.setattr(NftChannel, "dump", counted_dump)
     return asked
 
 

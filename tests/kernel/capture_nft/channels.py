@@ -45,6 +45,13 @@ def channel_in(
         channel.close()
 
 
+def dumped(channel: NftChannel) -> bytes:
+    """Dump everything, where nobody writes meanwhile."""
+    dump = channel.dump(channel.generation())
+    assert dump is not None
+    return dump
+
+
 def program(family: Family, ruleset: Ruleset) -> tuple[bytes, ...]:
     """Say a rule set to an empty table, in the order in which `iptables-restore` says it."""
     jumps = [jump.rule for jump in ruleset.jumps]

@@ -12,7 +12,6 @@ from capture_agent.nft_channel import (
 from capture_nat.compiling import compile_program
 from capture_nat.families import Family
 from capture_nft import messages
-from capture_nft.errors import DumpInterruptedError
 from capture_nft.nat_tables import nat_table_of
 from capture_nft.reading import rule_of
 from capture_nft.rule_texts import RuleTexts
@@ -24,6 +23,7 @@ from kernel.capture_nft.channels import (
     appended,
     channel_in,
     commit,
+    dumped,
     netfilter_socket,
     program,
 )
@@ -36,7 +36,7 @@ JUMP = RULESET.jumps[1].rule
 
 
 def _snapshot(channel: NftChannel) -> Snapshot:
-    return decode(channel.dump_tables() + channel.dump_chains() + channel.dump_rules())
+    return decode(dumped(channel))
 
 
 def test_a_commit_makes_the_next_generation(netns: NetworkNamespace) -> None:
@@ -177,12 +177,12 @@ def _put_the_jump_first(channel: NftChannel, times: int) -> int:
     while done < times:
         generation = channel.generation()
         try:
-            rules = decode(channel.dump_rules(V4, "nat")).rules
+            rules = decode(channel.dump(generation) or b"").rules
             handles = [rule.handle for rule in rules if texts.text(rule, V4) == JUMP]
             deletions = [messages.delete_rule(V4, "OUTPUT", handle) for handle in handles]
             insertion = messages.insert_rule(V4, "OUTPUT", rule_of(JUMP))
             channel.commit(Blob.of([*deletions, insertion]), generation)
-        except (StaleGenerationError, DumpInterruptedError):
+        except StaleGenerationError:
             refused += 1
         else:
             done += 1

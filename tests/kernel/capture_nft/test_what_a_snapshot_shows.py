@@ -10,7 +10,7 @@ from capture_nft.attributes import be32, string
 from capture_nft.masks import Pattern
 from capture_nft.snapshots import Snapshot, decode
 from capture_nft.uapi import NLM_F_CREATE, TABLE_OWNED, MessageType, NfFamily, TableAttribute
-from kernel.capture_nft.channels import MARK, channel_in, commit, program
+from kernel.capture_nft.channels import MARK, channel_in, commit, dumped, program
 from kernel.conftest import NetworkNamespace
 from unit.capture_nat.programs import REFERENCE_PROGRAM
 
@@ -20,21 +20,21 @@ RULESET = compile_program(REFERENCE_PROGRAM, V4)
 
 def _snapshot(netns: NetworkNamespace) -> Snapshot:
     with channel_in(netns) as channel:
-        return decode(channel.dump_tables() + channel.dump_chains() + channel.dump_rules())
+        return decode(dumped(channel))
 
 
 def test_a_dormant_table_is_seen_and_woken(netns: NetworkNamespace) -> None:
     """Its rules are as before; only its flags tell."""
     with channel_in(netns) as channel:
         commit(channel, *program(V4, RULESET))
-        awake = Pattern.of(channel.dump_tables())
-        rules = channel.dump_rules()
+        awake, before = Pattern.of(dumped(channel)), _snapshot(netns)
         netns.run("nft", "add table ip nat { flags dormant; }")
-        assert Pattern.of(rules).matches(channel.dump_rules())
-        assert not awake.matches(channel.dump_tables())
-        assert [table.dormant for table in _snapshot(netns).tables] == [True]
+        assert not awake.matches(dumped(channel))
+        asleep = _snapshot(netns)
+        assert (asleep.chains, asleep.rules) == (before.chains, before.rules)
+        assert [table.dormant for table in asleep.tables] == [True]
         commit(channel, messages.wake_table(V4))
-        assert awake.matches(channel.dump_tables())
+        assert awake.matches(dumped(channel))
 
 
 def test_a_table_that_somebody_owns_is_seen(netns: NetworkNamespace) -> None:
@@ -103,7 +103,7 @@ def test_our_mark_is_what_nft_would_have_written(netns: NetworkNamespace) -> Non
     """The same bytes as a comment that was set with the tool."""
     netns.run("nft", f'add table ip nat; add chain ip nat X {{ comment "{MARK}"; }}')
     with channel_in(netns) as channel:
-        theirs = Pattern.of(channel.dump_chains())
+        theirs = Pattern.of(dumped(channel))
         commit(channel, messages.delete_chain(V4, "X"))
         commit(channel, messages.create_chain(V4, "X", comment=MARK))
-        assert theirs.matches(channel.dump_chains())
+        assert theirs.matches(dumped(channel))

@@ -2,13 +2,13 @@
 
 import errno
 import socket
+import struct
 from collections.abc import Iterator
 from typing import cast
 
 import pytest
 
 from capture_agent.nft_channel import (
-    MAX_INTERRUPTIONS,
     ChannelError,
     NftChannel,
     StaleGenerationError,
@@ -16,7 +16,7 @@ from capture_agent.nft_channel import (
 )
 from capture_nat.families import Family
 from capture_nft import attributes, messages
-from capture_nft.errors import DumpInterruptedError, KernelRefusalError
+from capture_nft.errors import KernelRefusalError
 from capture_nft.transactions import Blob
 from capture_nft.uapi import GenerationAttribute, MessageType, NfFamily
 from unit.capture_nft import wire
@@ -24,17 +24,18 @@ from unit.capture_nft import wire
 DONE = wire.result(MessageType.DONE)
 INTERRUPTED = wire.answer(MessageType.NEWTABLE, NfFamily.IPV4, flags=0x12)
 CONTENT = wire.table()
+RULE = wire.message(MessageType.NEWRULE, struct.pack(">BBH", NfFamily.IPV4, 0, 7))
 BLOB = Blob.of([messages.create_chain(Family.IPV4, "X")])
 
-Answer = tuple[bytes, tuple[int, int]] | OSError
+Answer = bytes | OSError
 
 
 class FakeSocket:
     """A socket whose kernel answers each request with the next list of datagrams."""
 
-    def __init__(self, *answers: list[bytes | Answer]) -> None:
-        self._answers: Iterator[list[bytes | Answer]] = iter(answers)
-        self._waiting: list[bytes | Answer] = []
+    def __init__(self, *answers: list[Answer]) -> None:
+        self._answers: Iterator[list[Answer]] = iter(answers)
+        self._waiting: list[Answer] = []
         self.sent: list[bytes] = []
         self.is_closed = False
 
@@ -49,32 +50,27 @@ class FakeSocket:
         """Be bound to the kernel."""
         assert address == (0, 0)
 
-    def recv(self, _: int) -> bytes:
-        """Hold nothing from before."""
-        raise BlockingIOError
-
     def send(self, request: bytes) -> int:
         """Have the next answer wait."""
         self.sent.append(request)
         self._waiting = list(next(self._answers))
         return len(request)
 
-    def recvfrom(self, size: int) -> tuple[bytes, tuple[int, int]]:
+    def recv(self, size: int) -> bytes:
         """Hand out one datagram, or none; the rest of one that is longer is lost."""
         if not self._waiting:
             raise BlockingIOError
         answer = self._waiting.pop(0)
         if isinstance(answer, OSError):
             raise answer
-        datagram, sender = (answer, (0, 0)) if isinstance(answer, bytes) else answer
-        return datagram[:size], sender
+        return answer[:size]
 
     def close(self) -> None:
         """Remember it."""
         self.is_closed = True
 
 
-def _channel(*answers: list[bytes | Answer]) -> tuple[NftChannel, FakeSocket]:
+def _channel(*answers: list[Answer]) -> tuple[NftChannel, FakeSocket]:
     fake = FakeSocket(*answers)
     return NftChannel(cast("socket.socket", fake)), fake
 
@@ -88,32 +84,48 @@ def generation(number: int) -> bytes:
 def test_each_answer_tells_the_generation() -> None:
     """The same again, another one, and the first one once more."""
     numbers = (7, 7, 1 << 31, 7)
-    answers: list[list[bytes | Answer]] = [[generation(number)] for number in numbers]
+    answers: list[list[Answer]] = [[generation(number)] for number in numbers]
     channel, _ = _channel(*answers)
     assert tuple(channel.generation() for _ in numbers) == numbers
 
 
-def test_an_interrupted_dump_is_dumped_again() -> None:
-    """To its end first; what is returned is whole, without the DONE."""
-    channel, fake = _channel([CONTENT, INTERRUPTED, CONTENT, DONE], [CONTENT, CONTENT, DONE])
-    assert channel.dump_tables() == CONTENT + CONTENT
-    assert len(fake.sent) == 2
+def test_a_dump_is_the_content_of_all_three_without_their_ends() -> None:
+    """Of the generation that the first rule tells."""
+    channel, fake = _channel([CONTENT, CONTENT, DONE], [CONTENT, DONE], [RULE, DONE])
+    assert channel.dump(7) == CONTENT * 3 + RULE
+    assert len(fake.sent) == 3
 
 
-def test_a_dump_that_is_always_interrupted_is_given_up() -> None:
-    """The channel is fine: it was read to its end each time."""
-    answers: list[list[bytes | Answer]] = [[INTERRUPTED, DONE]] * (1 + MAX_INTERRUPTIONS)
-    channel, fake = _channel(*answers)
-    with pytest.raises(DumpInterruptedError):
-        channel.dump_rules()
+@pytest.mark.parametrize("number", [6, 8, 1 << 16])
+def test_a_dump_of_another_generation_is_none(number: int) -> None:
+    """Older or newer."""
+    channel, fake = _channel([CONTENT, DONE], [CONTENT, DONE], [RULE, DONE])
+    assert channel.dump(number) is None
     assert not fake.is_closed
+
+
+@pytest.mark.parametrize(("number", "dump"), [(7, CONTENT * 2), (8, None)])
+def test_of_a_dump_without_rules_the_generation_is_asked(number: int, dump: bytes | None) -> None:
+    """The containers were read before: what they tell may be over."""
+    channel, _ = _channel([CONTENT, DONE], [CONTENT, DONE], [DONE], [generation(7)])
+    assert channel.dump(number) == dump
+
+
+@pytest.mark.parametrize("interrupted", range(3))
+def test_an_interrupted_dump_is_none(interrupted: int) -> None:
+    """Read to its end: the next request is answered by its own answer."""
+    answers: list[list[Answer]] = [[CONTENT, DONE], [CONTENT, DONE], [RULE, DONE]]
+    answers[interrupted].insert(1, INTERRUPTED)
+    channel, _ = _channel(*answers[: interrupted + 1], [generation(9)])
+    assert channel.dump(7) is None
+    assert channel.generation() == 9
 
 
 def test_a_refused_dump_is_told() -> None:
     """With the kernel's error."""
     channel, fake = _channel([wire.result(MessageType.ERROR, errno.EPERM)])
     with pytest.raises(KernelRefusalError):
-        channel.dump_chains()
+        channel.dump(7)
     assert not fake.is_closed
 
 
@@ -122,19 +134,18 @@ def test_a_refused_dump_is_told() -> None:
     [
         [],
         [CONTENT + bytes(1 << 17)],
-        [(CONTENT, (4711, 0))],
         [OSError(errno.ENOBUFS, "no buffer")],
         [CONTENT],
     ],
-    ids=["no answer", "cut off", "not of the kernel", "lost", "no end"],
+    ids=["no answer", "cut off", "lost", "no end"],
 )
 def test_an_answer_that_can_not_be_relied_on_closes_the_channel(
-    answers: list[bytes | Answer],
+    answers: list[Answer],
 ) -> None:
     """Its rest could be taken for the next one's."""
     channel, fake = _channel(answers)
     with pytest.raises(ChannelError, match="closed"):
-        channel.dump_tables()
+        channel.dump(7)
     assert fake.is_closed
 
 

@@ -21,7 +21,7 @@ from capture_nft.messages import Hook
 from capture_nft.nat_tables import nat_table_of
 from capture_nft.rule_texts import RuleTexts
 from capture_nft.snapshots import NftBase, decode
-from capture_nft.uapi import MessageType
+from capture_nft.uapi import NLM_F_MULTI, MessageType
 from unit.capture_nft import wire
 
 RULE = "-A X -m owner --uid-owner 1337 -j RETURN"
@@ -138,8 +138,9 @@ def test_content_that_ends_like_a_done_does_not_end_a_dump() -> None:
 
 def test_a_done_with_an_error_is_told() -> None:
     """A dump that failed half-way is none."""
-    with pytest.raises(KernelRefusalError):
-        part_of(wire.result(MessageType.DONE, 12))
+    for flags in (0, NLM_F_MULTI):
+        with pytest.raises(KernelRefusalError):
+            part_of(wire.message(MessageType.DONE, struct.pack("=i", -12), flags=flags))
 
 
 @given(st.binary(max_size=40))
