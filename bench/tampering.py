@@ -1,19 +1,24 @@
-"""Somebody in a pod who deletes our rules, and sees when they are back."""
+"""Somebody in a pod who deletes our rules, and is told by a witness when they are back."""
 
+import contextlib
+import os
 import select
 import socket
+import struct
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Final
 
 from capture_agent.broker_protocol import SocketKind
 from capture_agent.broker_sockets import opened_socket
 from capture_agent.linux_calls import CLONE_NEWNET, setns
 from capture_agent.nft_channel import NftChannel
-from capture_agent.nft_watch import NftWatch
 from capture_nat.families import Family
 from capture_nft.messages import delete_rule, flush_chain
 from capture_nft.snapshots import NftRule, decode
@@ -22,6 +27,10 @@ from kernel.pods import Pod
 
 PATIENCE = 10.0
 """Seconds after which rules count as not put back."""
+TOLD: Final = struct.Struct("=Id")
+"""What a witness tells: the place of a pod, and when somebody else changed its rules."""
+
+_WITNESS: Final = Path(__file__).parent / "peers" / "witness.py"
 
 
 def netfilter_sockets(pod: Pod, count: int) -> list[socket.socket]:
@@ -59,13 +68,43 @@ def _open(pid: int, count: int) -> list[socket.socket]:
     return [opened_socket(SocketKind.NETFILTER) for _ in range(count)]
 
 
-@dataclass(slots=True)
+class Witness:
+    """A process that sees when somebody else changes a pod's rules; see `peers/witness.py`."""
+
+    def __init__(self, out: IO[bytes]) -> None:
+        self._out = out.fileno()
+        self._poll = select.poll()
+        self._poll.register(out, select.POLLIN)
+
+    def next(self, place: int) -> float:
+        """Wait until a pod's rules are changed; when that was.
+
+        Raises:
+            TimeoutError: they are not.
+        """
+        while self._poll.poll(PATIENCE * 1000):
+            changed, at = self._read()
+            if changed == place:
+                return at
+        raise TimeoutError(f"what was deleted is not back after {PATIENCE:.0f} s")
+
+    def forget(self) -> None:
+        """Drop what was told up to now."""
+        while self._poll.poll(0):
+            self._read()
+
+    def _read(self) -> tuple[int, float]:
+        place, at = TOLD.unpack(os.read(self._out, TOLD.size))
+        return place, at
+
+
+@dataclass(frozen=True, slots=True)
 class Tamperer:
-    """One pod's nf_tables: tampered with over one socket, watched over another."""
+    """One pod's nf_tables, tampered with."""
 
     channel: NftChannel
-    watch: NftWatch
-    poll: select.poll = field(default_factory=select.poll)
+    witness: Witness
+    place: int
 
     def delete_jump(self) -> None:
         """Delete the jump out of OUTPUT."""
@@ -97,17 +136,13 @@ class Tamperer:
     def _until_back(self, messages: list[bytes]) -> float:
         before = _contents(self._rules())
         blob, generation = Blob.of(messages), self.channel.generation()
-        own_pid = self.channel.own_pid()
-        self.watch.read()
+        self.witness.forget()
         began = time.perf_counter()
         self.channel.commit(blob, generation)
-        while time.perf_counter() - began < PATIENCE:
-            self.poll.poll(PATIENCE * 1000)
-            heard = time.perf_counter()
-            others = [each for each in self.watch.read() if getattr(each, "pid", 0) != own_pid]
-            if others and _contents(self._rules()) == before:
-                return heard - began
-        raise TimeoutError(f"what was deleted is not back after {PATIENCE:.0f} s")
+        while True:
+            changed = self.witness.next(self.place)
+            if _contents(self._rules()) == before:
+                return changed - began
 
     def _rules(self) -> tuple[NftRule, ...]:
         return decode(self.channel.dump(self.channel.generation()) or b"").rules
@@ -116,17 +151,29 @@ class Tamperer:
 @contextmanager
 def tampering(pods: tuple[Pod, ...]) -> Iterator[list[Tamperer]]:
     """Hold a tamperer for each pod."""
-    tamperers = []
-    for pod in pods:
-        channel, watch = netfilter_sockets(pod, 2)
-        tamperers.append(Tamperer(NftChannel(channel), NftWatch(watch)))
-        tamperers[-1].poll.register(tamperers[-1].watch, select.POLLIN)
-    try:
+    with contextlib.ExitStack() as held:
+        witness = held.enter_context(_witness(pods))
+        tamperers = []
+        for place, pod in enumerate(pods):
+            channel = NftChannel(*netfilter_sockets(pod, 1))
+            held.callback(channel.close)
+            tamperers.append(Tamperer(channel, witness, place))
         yield tamperers
-    finally:
-        for each in tamperers:
-            each.channel.close()
-            each.watch.close()
+
+
+@contextmanager
+def _witness(pods: tuple[Pod, ...]) -> Iterator[Witness]:
+    argv = [sys.executable, str(_WITNESS), str(os.getpid()), *(str(pod.pid) for pod in pods)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, env=environment) as process:
+        if process.stdout is None:
+            raise RuntimeError("the witness has no output")
+        try:
+            witness = Witness(process.stdout)
+            witness.next(len(pods))  # it sees everything from now on
+            yield witness
+        finally:
+            process.kill()
 
 
 def _contents(rules: tuple[NftRule, ...]) -> list[tuple[str, bytes]]:

@@ -1,0 +1,76 @@
+"""Sees when somebody else changes nf_tables in pods: a process of its own, which has nothing to do.
+
+    python witness.py DELETER PID...
+
+Whoever deletes something can't tell when it is back: what puts it back may run on its core, and is
+put before it. So this process tells, of each change that the process DELETER did not make, the
+place of its pod among the arguments, and the time on the monotonic clock. The kernel does not wake
+it for others.
+"""
+
+import argparse
+import ctypes
+import os
+import select
+import socket
+import struct
+import sys
+import time
+from typing import Final
+
+from capture_agent.nft_watch import NftWatch
+from capture_nft.uapi import MessageType
+from tampering import TOLD, sockets_in
+
+_SO_ATTACH_FILTER: Final = 26
+_TYPE: Final = 4
+_PID: Final = 32
+"""Offsets in the notice of a new generation: of the message's type, and of who made it."""
+_INSTRUCTION: Final = struct.Struct("=HBBI")
+_LOAD_HALF, _LOAD_WORD, _JUMP_IF_EQUAL, _RETURN = 0x28, 0x20, 0x15, 0x06
+_WHOLE: Final = 0xFFFFFFFF
+
+
+def main() -> None:
+    """Tell until killed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("deleter", type=int)
+    parser.add_argument("pids", type=int, nargs="+")
+    options = parser.parse_args()
+    poll, watched = select.epoll(), {}
+    for place, pid in enumerate(options.pids):
+        (sock,) = sockets_in(pid, 1)
+        watch = NftWatch(sock)
+        _pass_no_change_of(options.deleter, sock)
+        watched[watch.fileno()] = (place, watch)
+        poll.register(watch, select.EPOLLIN)
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    out = sys.stdout.fileno()
+    os.write(out, TOLD.pack(len(options.pids), 0.0))
+    while True:
+        for descriptor, _ in poll.poll():
+            at = time.perf_counter()
+            place, watch = watched[descriptor]
+            watch.read()
+            os.write(out, TOLD.pack(place, at))
+
+
+def _pass_no_change_of(pid: int, sock: socket.socket) -> None:
+    (new_generation,) = struct.unpack(">H", struct.pack("=H", MessageType.NEWGEN))
+    program = b"".join(
+        _INSTRUCTION.pack(*instruction)
+        for instruction in (
+            (_LOAD_HALF, 0, 0, _TYPE),
+            (_JUMP_IF_EQUAL, 0, 2, new_generation),
+            (_LOAD_WORD, 0, 0, _PID),
+            (_JUMP_IF_EQUAL, 0, 1, pid),
+            (_RETURN, 0, 0, 0),
+            (_RETURN, 0, 0, _WHOLE),
+        )
+    )
+    filtered = ctypes.create_string_buffer(program, len(program))
+    attached = struct.pack("@HP", len(program) // _INSTRUCTION.size, ctypes.addressof(filtered))
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, attached)
+
+
+main()
