@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from capture_agent.actors import actor
+from capture_agent.actors import cgroup_of
 from capture_agent.nft_channel import NftChannel
 from capture_agent.nft_watch import NftWatch
 from capture_nat.families import Family
@@ -62,7 +62,7 @@ def _believe(_: NftChannel, __: Change) -> None:
 
 
 def _look(known: DumpCache[bool], channel: NftChannel, change: Change) -> None:
-    actor(change.pid, change.comm)
+    cgroup_of(change.pid)
     dump = channel.dump(change.generation)
     if dump is not None and known.find(dump) is None:
         known.remember(Pattern.of(dump), True)  # noqa: FBT003 - all that there is to know

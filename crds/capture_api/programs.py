@@ -99,7 +99,7 @@ class Dns(WireStruct, frozen=True, omit_defaults=False):
     servers: Cidrs = ()
 
 
-class Program(WireStruct, frozen=True, omit_defaults=False):
+class Program(WireStruct, frozen=True, omit_defaults=False, cache_hash=True):
     """The resolved meaning of a TrafficCapture; at least one of its last three is there."""
 
     chain_prefix: str

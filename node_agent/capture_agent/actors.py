@@ -2,11 +2,11 @@
 
 nf_tables says which process committed a change: its PID and the name that it had given itself. The
 process may have ended by the time that it is looked up; its container is told if it has not. That
-comes before the repair of what it did, so it is quick.
+comes before the repair of what it did, so it is quick, and what it says is read later.
 """
 
 import os
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from capture_agent.processes import PROC
@@ -33,11 +33,21 @@ def cgroup_of(pid: int) -> bytes:
         os.close(descriptor)
 
 
-def actor(pid: int, comm: str, cgroup: Callable[[int], bytes] = cgroup_of) -> str:
-    """Name a process for the status, e.g. `iptables (pid 4242, container 0123456789ab)`."""
-    container = _container(cgroup(pid))
-    where = f", container {container[:_SHOWN]}" if container else ""
-    return readable(f"{comm} (pid {pid}{where})")
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A process, and its cgroups while it could still be looked up.
+
+    As a text it is named for the status, e.g. `iptables (pid 4242, container 0123456789ab)`.
+    """
+
+    pid: int
+    comm: str
+    cgroup: bytes = b""
+
+    def __str__(self) -> str:
+        container = _container(self.cgroup)
+        where = f", container {container[:_SHOWN]}" if container else ""
+        return readable(f"{self.comm} (pid {self.pid}{where})")
 
 
 def _container(cgroup: bytes) -> str:

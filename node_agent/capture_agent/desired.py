@@ -7,14 +7,17 @@ reason to take anything away from a running pod.
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from capture_api.capture_programs import CaptureProgram, CaptureProgramSpec
 from capture_api.captures import DriftPolicy, Mode
 from capture_api.names import SCHEMA_VERSION
 from capture_api.node_captures import DispatchedPod, ProgramRef
+from capture_api.programs import Program
 from capture_api.wire import MalformedObjectError, decode
 
 Programs = Mapping[tuple[str, str], CaptureProgram]
@@ -70,6 +73,12 @@ class NotApplicable(msgspec.Struct, frozen=True):
 
 
 Desired = Capture | Release | Wait | NotApplicable
+
+
+@lru_cache(maxsize=64)
+def _shared(program: Program) -> Program:
+    """Give all pods that are to have the same one object, which is known again at a glance."""
+    return program
 
 
 def desired_for(
@@ -142,6 +151,7 @@ def _decode(raw: dict[str, Any]) -> CaptureProgramSpec | Wait:
             f"{SCHEMA_VERSION}: upgrade the agents; what is enforced stays",
         )
     try:
-        return decode(raw, CaptureProgramSpec)
+        spec = decode(raw, CaptureProgramSpec)
     except MalformedObjectError as error:
         return Wait("ProgramMalformed", f"the CaptureProgram can't be read: {error}")
+    return replace(spec, program=_shared(spec.program))

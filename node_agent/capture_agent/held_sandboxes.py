@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from capture_agent.actors import actor
+from capture_agent.actors import Actor, cgroup_of
 from capture_agent.broker_client import Broker, OpenedSockets, SandboxRefusedError
 from capture_agent.broker_protocol import Refusal, SocketKind
 from capture_agent.hook_order import HookOrder
@@ -55,8 +55,10 @@ class HeldSandbox:
     """The PID by which the kernel tells of our own changes."""
     process: int | None
     """A pidfd, None for a sandbox without a process."""
-    changed_by: str = ""
+    changed_by: Actor | None = None
     """Who changed the rules last, ourselves aside."""
+    heard: int | None = None
+    """The generation that this made, if nobody has looked since."""
     seen: Seen | None = None
     """The last look."""
     refusals: dict[Family, str] = field(default_factory=dict)
@@ -190,7 +192,9 @@ class HeldSandboxes:
         if foreign:
             # The kernel counts a generation on just before its rules are there to be read.
             held.seen = None
-            held.changed_by = _actor(foreign[-1], held.own_pid)
+            last = foreign[-1]
+            held.heard = last.generation if isinstance(last, Change) else None
+            held.changed_by = _actor(last, held.own_pid)
             self._changed(held.sandbox.pod_uid)
 
     def _end(self, held: HeldSandbox) -> None:
@@ -219,12 +223,12 @@ def _is_same(sandbox: Sandbox, described: PodSandbox) -> bool:
     return leads_there and sandbox.pod_uid == described.uid
 
 
-def _actor(heard: Change | Overflow, own_pid: int) -> str:
+def _actor(heard: Change | Overflow, own_pid: int) -> Actor | None:
     if isinstance(heard, Overflow) or not heard.pid:
-        return ""
-    if own_pid != os.getpid():  # a nested PID namespace: that number is another process's here
-        return actor(heard.pid, heard.comm, lambda _: b"")
-    return actor(heard.pid, heard.comm)
+        return None
+    # In a nested PID namespace, that number is another process's here.
+    cgroup = cgroup_of(heard.pid) if own_pid == os.getpid() else b""
+    return Actor(heard.pid, heard.comm, cgroup)
 
 
 def _pidfd(pid: int) -> int | None:

@@ -168,7 +168,7 @@ def _really_there(table: NatTable, content: NatContent) -> NatTable:
 
 
 def _marked(content: NatContent) -> frozenset[str]:
-    return frozenset(name for name, comment in content.comments.items() if comment == MARK)
+    return content.commented.get(MARK, frozenset())
 
 
 def _parse(saved: Executed, variant: str) -> NatTable:

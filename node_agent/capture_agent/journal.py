@@ -15,6 +15,7 @@ import logging
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -27,8 +28,11 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 MAX_LINES = 1000
 """After the first; then the file is written anew."""
 
-_Chains = dict[str, dict[str, tuple[str, ...]]]
-"""By sandbox key, then by name of the family."""
+_Tables = dict[str, frozenset[str]]
+"""Chains by the name of the family."""
+_Chains = dict[str, _Tables]
+"""By sandbox key."""
+_NAMES: Final = {family: family.name for family in Family}
 
 
 class _Record(msgspec.Struct):
@@ -49,7 +53,7 @@ class Journal:
 
     def chains(self, sandbox_key: str, family: Family) -> frozenset[str]:
         """Tell which chains of a sandbox's table are ours."""
-        return frozenset(self._chains.get(sandbox_key, {}).get(family.name, ()))
+        return self._chains.get(sandbox_key, {}).get(_NAMES[family], frozenset())
 
     @property
     def is_empty(self) -> bool:
@@ -59,7 +63,7 @@ class Journal:
     def families(self, sandbox_key: str) -> frozenset[Family]:
         """Tell in which families a sandbox has chains of ours."""
         recorded = self._chains.get(sandbox_key, {})
-        return frozenset(family for family in Family if family.name in recorded)
+        return frozenset(family for family, name in _NAMES.items() if name in recorded)
 
     def record(self, sandbox_key: str, chains: Mapping[Family, frozenset[str]]) -> None:
         """Put on record that these chains of some of a sandbox's tables are ours, and no others.
@@ -69,7 +73,7 @@ class Journal:
         """
         if all(self.chains(sandbox_key, family) == names for family, names in chains.items()):
             return
-        recorded = {family.name: tuple(sorted(names)) for family, names in chains.items()}
+        recorded = {_NAMES[family]: names for family, names in chains.items()}
         tables = {**self._chains.get(sandbox_key, {}), **recorded}
         self._note(sandbox_key, {name: names for name, names in tables.items() if names})
 
@@ -82,7 +86,7 @@ class Journal:
         """Leave nothing behind."""
         self._path.unlink(missing_ok=True)
 
-    def _note(self, sandbox_key: str, tables: dict[str, tuple[str, ...]]) -> None:
+    def _note(self, sandbox_key: str, tables: _Tables) -> None:
         sandboxes = _noted(self._chains, {sandbox_key: tables})
         if not (self._lines and self._append({sandbox_key: tables})):
             self._write(sandboxes)
@@ -90,7 +94,7 @@ class Journal:
 
     def _append(self, noted: _Chains) -> bool:
         """Add a line, if the file is still there."""
-        line = b"\n" + msgspec.json.encode(noted)
+        line = b"\n" + _encoded(noted)
         left, self._lines = self._lines, None  # whatever goes wrong
         try:
             file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
@@ -107,10 +111,14 @@ class Journal:
     def _write(self, chains: _Chains) -> None:
         # The file first: what could not be written must not look recorded to the next attempt.
         with open(self._new, "wb", buffering=0) as file:  # noqa: PTH123 - a starting pod waits
-            file.write(msgspec.json.encode(_Record(self._boot_id, chains)))
+            file.write(_encoded(_Record(self._boot_id, chains)))
         os.replace(self._new, self._path)  # noqa: PTH105 - its atomicity is the point
         self._chains = chains
         self._lines = MAX_LINES
+
+
+def _encoded(what: _Record | _Chains) -> bytes:
+    return msgspec.json.encode(what, order="deterministic")
 
 
 def _read(path: Path, boot_id: str) -> _Chains:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from capture_agent.actors import Actor
 from capture_agent.broker_client import BrokerLostError, SandboxRefusedError
 from capture_agent.sandboxes import Sandbox
 from capture_nat.families import Family
@@ -32,7 +33,7 @@ class NatView:
     """Who else decides about the packets that our rules are for, and what to do about it."""
     generation: int | None = None
     """The generation of the namespace's nf_tables that this is; None if it is not known."""
-    changed_by: str = ""
+    changed_by: Actor | None = None
     """Who changed the namespace's nf_tables last, as far as that was seen."""
 
 

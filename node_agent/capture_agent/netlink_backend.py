@@ -109,8 +109,7 @@ class NetlinkBackend:
         except (NftError, OSError) as error:
             raise self._unreadable(held.sandbox, error) from error
         for family in families:
-            chains = seen.contents[family].table.chains.values()
-            is_hooked = any(chain.policy is not None for chain in chains)
+            is_hooked = seen.contents[family].is_hooked
             held.hook_order.saw(family, nf_tables=is_hooked, legacy=family in legacy)
         return seen, {
             each: reading_of(held, seen, each, has_legacy=each in legacy) for each in families

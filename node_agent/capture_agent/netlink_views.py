@@ -44,7 +44,7 @@ def reading_of(held: HeldSandbox, seen: Seen, family: Family, *, has_legacy: boo
     why = _why_not(held, content, family)
     view = NatView(
         table=content.table,
-        marked=frozenset(n for n, comment in content.comments.items() if comment == MARK),
+        marked=content.commented.get(MARK, frozenset()),
         variant=NFT if why else NETLINK,
         why=why,
         conflict=content.conflict,

@@ -43,7 +43,9 @@ class NftRulesets:
             RestlessRulesError: somebody wrote again and again while it was read.
         """
         channel = held.channel
-        generation = channel.generation()
+        heard, held.heard = held.heard, None
+        # Should the generation that was heard of be over, the dump tells.
+        generation = heard if heard and held.seen is None else channel.generation()
         if held.seen is not None and held.seen.generation == generation:
             return held.seen
         for _ in range(_ATTEMPTS):

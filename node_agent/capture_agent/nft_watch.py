@@ -8,7 +8,6 @@ Anybody with NET_ADMIN in the pod can send to the group too; only what the kerne
 rest, and what was lost when the pod wrote faster than was read, costs a look at the tables at most.
 """
 
-import contextlib
 import ctypes
 import errno
 import socket
@@ -68,23 +67,23 @@ class NftWatch:
             MalformedDumpError: the kernel sent something else.
         """
         seen: list[Change | Overflow] = []
-        with contextlib.suppress(BlockingIOError):
-            for _ in range(MAX_CHANGES):
-                seen += self._receive()
+        for _ in range(MAX_CHANGES):
+            try:
+                datagram, (port, _) = self._sock.recvfrom(_MAX_DATAGRAM)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                seen.append(Overflow())
+                continue
+            if port == _KERNEL_PORT:
+                seen.append(change_in(datagram))
         return tuple(seen)
 
     def close(self) -> None:
         """Let go of the network namespace; may be called again."""
         self._sock.close()
-
-    def _receive(self) -> tuple[Change | Overflow, ...]:
-        try:
-            datagram, (port, _) = self._sock.recvfrom(_MAX_DATAGRAM)
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
-            return (Overflow(),)
-        return (change_in(datagram),) if port == _KERNEL_PORT else ()
 
 
 def _make_room(sock: socket.socket) -> None:

@@ -225,7 +225,9 @@ class PodLoop:
             return Next.NEVER
         self._counts.add(uid)
         record = self._records[uid]
-        examined = await self._examine(replace(record, is_starting=self._is_starting(record)))
+        if self._is_starting(record):
+            record = replace(record, is_starting=True)
+        examined = await self._examine(record)
         if uid not in self._counts:
             # It left, or what was found is of another sandbox: whatever is there now is not seen.
             return Next.AWAITED if uid in self._records else Next.NEVER

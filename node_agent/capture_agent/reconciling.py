@@ -78,7 +78,8 @@ class Reconciler:
 
     async def capture(self, record: PodRecord, desired: Capture, sandbox: Sandbox) -> PodRecord:
         """Make the sandbox hold a program, as far as the capture lets us, and record what is so."""
-        record = replace(record, program=desired.spec)
+        if record.program is not desired.spec:
+            record = replace(record, program=desired.spec)
         captured = _captured(desired.spec.program, sandbox.pod_ips)
         if not captured:
             return replace(record, finding=_NO_FAMILY)
@@ -88,11 +89,11 @@ class Reconciler:
             return replace(record, finding=finding_of(failure))
         tables = self._tables(record, desired, sandbox, rulesets)
         assessed = await tables.assess()
-        record = self._with_drift(record, assessed)
         obstacles = _Obstacles(record, desired, self.monotonic())
         writable = _writable(assessed, obstacles)
         not_kept = await self._kept(record, desired, sandbox, written=bool(writable))
         after = await tables.write(writable)
+        record = self._with_drift(record, assessed)
         outcomes = [
             _outcome(tables, family, found, obstacles, after.get(family))
             for family, found in assessed.items()
@@ -158,7 +159,7 @@ class Reconciler:
 
     def _with_drift(self, record: PodRecord, assessed: Assessed) -> PodRecord:
         drift = tuple(
-            Drift(family, difference, found.look.view.changed_by)
+            Drift(family, difference, str(found.look.view.changed_by or ""))
             for family, found in assessed.items()
             if isinstance(found, Assessment) and found.is_drift
             for difference in found.differences

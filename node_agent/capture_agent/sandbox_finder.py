@@ -82,6 +82,8 @@ class SandboxFinder:
             return found
         # A new sandbox has new addresses, which the runtime knows before the API server does.
         known = tuple(dict.fromkeys((*found.pod_ips, *pod.pod_ips)))
+        if known == found.pod_ips and not found.addresses_unknown:
+            return found
         return replace(found, pod_ips=known, addresses_unknown=False)
 
     async def find_starting(self, pod: DispatchedPod) -> Sandbox | None:

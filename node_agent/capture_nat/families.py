@@ -9,6 +9,8 @@ class Family(Enum):
     IPV4 = 4
     IPV6 = 6
 
+    __hash__ = object.__hash__  # Enum's is a Python function, and most of our mappings are by this
+
     @property
     def loopback(self) -> str:
         """The loopback address as a CIDR: only 127.0.0.1, the rest of 127/8 is not meant."""

@@ -32,8 +32,10 @@ class NatContent:
     """
 
     table: NatTable = field(default_factory=NatTable)
-    comments: Mapping[str, str] = field(default_factory=dict)
-    """The comments on the table's chains, by name."""
+    commented: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """The names of the table's chains by the comment on them."""
+    is_hooked: bool = False
+    """Whether packets reach the table: it has a base chain."""
     is_owned: bool = False
     unknown: Places = field(default_factory=dict)
     malformed: str = ""
@@ -50,7 +52,7 @@ def content_of(snapshot: Snapshot, family: Family, texts: RuleTexts) -> NatConte
     chains = [each for each in snapshot.chains if (each.family, each.table) == (number, NAT)]
     tables = [each for each in snapshot.tables if (each.family, each.name) == (number, NAT)]
     content = NatContent(
-        comments={chain.name: chain.comment for chain in chains if chain.comment is not None},
+        commented=_commented(chains),
         is_owned=any(table.owned for table in tables),
         conflict=next(_conflicts(snapshot, chains, number), ""),
     )
@@ -60,7 +62,16 @@ def content_of(snapshot: Snapshot, family: Family, texts: RuleTexts) -> NatConte
         return replace(content, malformed=str(error))
     is_dormant = any(table.dormant for table in tables)
     table = replace(read.table, is_dormant=is_dormant)
-    return replace(content, table=table, unknown=read.unknown)
+    is_hooked = any(chain.policy is not None for chain in table.chains.values())
+    return replace(content, table=table, is_hooked=is_hooked, unknown=read.unknown)
+
+
+def _commented(chains: list[NftChain]) -> dict[str, frozenset[str]]:
+    names: dict[str, set[str]] = {}
+    for chain in chains:
+        if chain.comment is not None:
+            names.setdefault(chain.comment, set()).add(chain.name)
+    return {comment: frozenset(those) for comment, those in names.items()}
 
 
 def _conflicts(snapshot: Snapshot, chains: list[NftChain], number: int) -> Iterator[str]:

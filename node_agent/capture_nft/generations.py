@@ -14,6 +14,9 @@ _USUAL: Final = struct.Struct("=4xH14xHH")
 """The type of the message, and length and type of its first attribute."""
 _USUAL_FIELDS: Final = (MessageType.NEWGEN, 8, GenerationAttribute.ID)
 _USUAL_ID: Final = slice(_USUAL.size, _USUAL.size + 4)
+_NOTICE: Final = struct.Struct("=4xH14xHH4sHH4s2xH")
+"""The same, and up to the value of the third attribute."""
+_NOTICE_FIELDS: Final = (*_USUAL_FIELDS, 8, GenerationAttribute.PID, GenerationAttribute.COMM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,10 @@ def change_in(datagram: bytes) -> Change:
         MalformedDumpError: it is neither.
         KernelRefusalError: the kernel answers with an error.
     """
+    if len(datagram) >= _NOTICE.size:
+        kind, size, first, generation, more, second, pid, third = _NOTICE.unpack_from(datagram)
+        if (kind, size, first, more, second, third) == _NOTICE_FIELDS:
+            return _change_by(generation, pid, datagram[_NOTICE.size :])
     for kind, start, end in messages_of(datagram):
         if kind == MessageType.NEWGEN:
             return _change(values(datagram, start + NF_HEADER, end))
@@ -56,8 +63,12 @@ def change_in(datagram: bytes) -> Change:
 def _change(attributes: dict[int, bytes]) -> Change:
     if GenerationAttribute.ID not in attributes:
         raise MalformedDumpError("a new generation without its number")
-    return Change(
-        number(attributes[GenerationAttribute.ID]),
-        number(attributes.get(GenerationAttribute.PID, bytes(4))),
-        readable(text(attributes.get(GenerationAttribute.COMM, b""))),
+    return _change_by(
+        attributes[GenerationAttribute.ID],
+        attributes.get(GenerationAttribute.PID, bytes(4)),
+        attributes.get(GenerationAttribute.COMM, b""),
     )
+
+
+def _change_by(generation: bytes, pid: bytes, comm: bytes) -> Change:
+    return Change(number(generation), number(pid), readable(text(comm)))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capture_agent.actors import actor, cgroup_of
+from capture_agent.actors import Actor, cgroup_of
 from capture_nat.rule_text import MAX_READABLE
 
 CONTAINER = "0123456789ab" + "c" * 52
@@ -21,7 +21,7 @@ CONTAINER = "0123456789ab" + "c" * 52
 )
 def test_a_process_in_a_container_is_told_with_it(cgroup: str) -> None:
     """With the digits that `crictl ps` shows."""
-    told = actor(42, "iptables", lambda _: cgroup.encode())
+    told = str(Actor(42, "iptables", cgroup.encode()))
     assert told == "iptables (pid 42, container 0123456789ab)"
 
 
@@ -30,13 +30,13 @@ def test_a_process_in_a_container_is_told_with_it(cgroup: str) -> None:
 )
 def test_a_process_that_is_gone_or_on_the_node_is_told_alone(cgroup: str) -> None:
     """What is not known is left out."""
-    assert actor(42, "nft", lambda _: cgroup.encode()) == "nft (pid 42)"
+    assert str(Actor(42, "nft", cgroup.encode())) == "nft (pid 42)"
 
 
 @given(comm=st.text(), cgroup=st.binary())
 def test_nothing_that_a_process_calls_itself_breaks_the_status(comm: str, cgroup: bytes) -> None:
     """Printable, and no longer than a status holds."""
-    told = actor(42, comm, lambda _: cgroup)
+    told = str(Actor(42, comm, cgroup))
     assert told.isprintable()
     assert len(told) <= MAX_READABLE
 
