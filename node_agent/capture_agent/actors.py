@@ -6,8 +6,9 @@ comes before the repair of what it did, so it is quick, and what it says is read
 """
 
 import os
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from capture_agent.processes import PROC
 from capture_nat.rule_text import readable
@@ -17,12 +18,13 @@ _SHOWN: Final = 12
 """Digits of a container's ID, and those that `crictl ps` shows."""
 _DIGITS: Final = b"0123456789abcdef"
 _LONGEST: Final = 1 << 14
+_PROC: Final = str(PROC)
 
 
 def cgroup_of(pid: int) -> bytes:
     """Read a process's cgroups; empty if it is gone."""
     try:
-        descriptor = os.open(f"{PROC}/{pid}/cgroup", os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(f"{_PROC}/{pid}/cgroup", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return b""
     try:
@@ -33,8 +35,7 @@ def cgroup_of(pid: int) -> bytes:
         os.close(descriptor)
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+class Actor(msgspec.Struct, frozen=True):
     """A process, and its cgroups while it could still be looked up.
 
     As a text it is named for the status, e.g. `iptables (pid 4242, container 0123456789ab)`.

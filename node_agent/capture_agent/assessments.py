@@ -1,7 +1,8 @@
 """What a look at a pod's table comes to: what is different there, and what would mend it. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from capture_agent.failures import Failure
 from capture_agent.judgements import Judgements
@@ -12,8 +13,7 @@ from capture_nat.planning import Plan
 from capture_nat.rulesets import Ruleset
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """What a table is to hold: a rule set, or None for nothing of ours.
 
     `was_complete` says that it was read back holding just that before.
@@ -23,8 +23,7 @@ class Wanted:
     was_complete: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(msgspec.Struct, frozen=True):
     """What the kernel holds, and which chains of it are ours."""
 
     view: NatView
@@ -36,8 +35,7 @@ class Look:
         return frozenset(name for name in self.owned if self.view.table.chains[name].policy is None)
 
 
-@dataclass(frozen=True, slots=True)
-class Assessment:
+class Assessment(msgspec.Struct, frozen=True):
     """What is different from what the table is to hold, and what writing would mend it."""
 
     look: Look

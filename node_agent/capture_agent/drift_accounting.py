@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from capture_agent.families import IP_FAMILIES
 from capture_agent.records import Drift, Finding, PodRecord
 from capture_api.captures import LastDrift
 from capture_api.node_captures import PodState
-from capture_api.programs import IpFamily
 from capture_nat.drift import Difference
 from capture_nat.families import Family
 
@@ -34,7 +34,7 @@ def with_drift_counted(record: PodRecord, drift: tuple[Drift, ...], now: str) ->
             time=now,
             pod=record.pod.name,
             kind=worst.kind,
-            ip_family=IpFamily[drift[0].family.name],
+            ip_family=IP_FAMILIES[drift[0].family],
             expected=worst.expected,
             found=worst.found,
             actor=drift[0].actor,

@@ -2,9 +2,13 @@
 
 from collections.abc import Iterable
 from ipaddress import ip_address
+from typing import Final
 
 from capture_api.programs import IpFamily, Program
 from capture_nat.families import Family
+
+IP_FAMILIES: Final = {family: IpFamily[family.name] for family in Family}
+"""Families as the API names them."""
 
 
 def pod_families(pod_ips: Iterable[str]) -> frozenset[Family]:
@@ -20,4 +24,4 @@ def captured_families(program: Program, pod_ips: Iterable[str]) -> frozenset[Fam
 
 def ip_families(families: Iterable[Family]) -> tuple[IpFamily, ...]:
     """Name families as the API does."""
-    return tuple(sorted(IpFamily[family.name] for family in families))
+    return tuple(sorted(IP_FAMILIES[family] for family in families))

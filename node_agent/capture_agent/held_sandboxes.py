@@ -12,6 +12,8 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from capture_agent.actors import Actor, cgroup_of
 from capture_agent.broker_client import Broker, OpenedSockets, SandboxRefusedError
 from capture_agent.broker_protocol import Refusal, SocketKind
@@ -30,8 +32,7 @@ _SOCKETS = (SocketKind.NETFILTER, SocketKind.NETFILTER, SocketKind.SOCK_DIAG)
 _KINDS = (*_SOCKETS, SocketKind.LEGACY_IPV4, SocketKind.LEGACY_IPV6)
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True):
     """What a namespace held at a generation: the dump, and what was concluded from it."""
 
     generation: int

@@ -5,8 +5,9 @@ the backend can; but what fails in one keeps nothing from the other, so failures
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+import msgspec
 
 from capture_agent.actors import Actor
 from capture_agent.broker_client import BrokerLostError, SandboxRefusedError
@@ -16,8 +17,7 @@ from capture_nat.planning import Plan
 from capture_nat.tables import NatTable
 
 
-@dataclass(frozen=True, slots=True)
-class NatView:
+class NatView(msgspec.Struct, frozen=True):
     """What the kernel holds: the table, and which of its chains carry our mark.
 
     `variant` names who serves this table (`netlink`, `iptables-nft`, `iptables-legacy`, ...); a
@@ -37,8 +37,7 @@ class NatView:
     """Who changed the namespace's nf_tables last, as far as that was seen."""
 
 
-@dataclass(frozen=True, slots=True)
-class NatChange:
+class NatChange(msgspec.Struct, frozen=True):
     """A plan for a table, and the view that it was made from."""
 
     view: NatView

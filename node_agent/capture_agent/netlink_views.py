@@ -5,8 +5,10 @@ the one that counts, and where rules of others can't be read here. Those that th
 either are not written over.
 """
 
-from dataclasses import dataclass, field, replace
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from capture_agent.held_sandboxes import HeldSandbox, Seen
 from capture_agent.iptables_backend import CONFLICT, MARK, NFT
@@ -22,13 +24,12 @@ from capture_nft.nat_tables import Places, filled_in
 NETLINK: Final = "netlink"
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """A table as nf_tables has it; `unknown` are the foreign rules in it that were not read."""
 
     view: NatView | BackendError
     has_legacy: bool = False
-    unknown: Places = field(default_factory=dict)
+    unknown: Places = msgspec.field(default_factory=dict)
 
     @property
     def needs_tools(self) -> bool:

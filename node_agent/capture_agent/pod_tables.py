@@ -7,7 +7,8 @@ fails in one keeps nothing from the other.
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from capture_agent.assessments import Assessed, Assessment, Wanted, assessment_of, planned
 from capture_agent.failures import FAILURES, Failure
@@ -31,8 +32,7 @@ ATTEMPTS = 5
 """Times that a table is looked at and written before whoever else writes to it has won for now."""
 
 
-@dataclass(frozen=True, slots=True)
-class PodTables:
+class PodTables(msgspec.Struct, frozen=True):
     """The nat tables of one sandbox, and what each is to hold."""
 
     sandbox: Sandbox

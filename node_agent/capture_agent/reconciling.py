@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+import msgspec
 from msgspec.structs import replace
 
 from capture_agent.assessments import Assessed, Assessment, Wanted, planned
@@ -58,6 +59,7 @@ _compiled = lru_cache(maxsize=64)(compile_program)
 megabyte a family: whoever changes one all the time must not fill the agent's memory."""
 _captured = lru_cache(maxsize=256)(captured_families)
 """So it is with the families of a pod, whose addresses stay what they are."""
+_FAMILIES = tuple(Family)
 NOT_SO = Obstacle("it was written, and is not so")
 
 
@@ -154,7 +156,7 @@ class Reconciler:
         return self._pod_tables(sandbox, wanted)
 
     def _pod_tables(self, sandbox: Sandbox, wanted: Mapping[Family, Wanted]) -> PodTables:
-        ordered = {family: wanted[family] for family in Family if family in wanted}
+        ordered = {family: wanted[family] for family in _FAMILIES if family in wanted}
         return PodTables(sandbox, self.backend, self.journal, self.judgements, ordered)
 
     def _with_drift(self, record: PodRecord, assessed: Assessed) -> PodRecord:
@@ -167,8 +169,7 @@ class Reconciler:
         return with_drift_counted(record, drift, self.timestamp()) if drift else record
 
 
-@dataclass(frozen=True, slots=True)
-class _Obstacles:
+class _Obstacles(msgspec.Struct, frozen=True):
     """What may keep a plan from being written now."""
 
     record: PodRecord

@@ -7,12 +7,13 @@ begins as what the previous agent reported, as long as pod and network namespace
 import msgspec
 from msgspec.structs import replace
 
+from capture_agent.families import IP_FAMILIES
 from capture_agent.repair_backoff import RepairBackoff
 from capture_agent.sandboxes import Sandbox
 from capture_api.capture_programs import CaptureProgramSpec
 from capture_api.captures import LastDrift
 from capture_api.node_captures import Captured, DispatchedPod, NetnsIdentity, PodEvidence, PodState
-from capture_api.programs import IpFamilies, IpFamily
+from capture_api.programs import IpFamilies
 from capture_nat.drift import Difference
 from capture_nat.families import Family
 
@@ -77,7 +78,7 @@ class PodRecord(msgspec.Struct, frozen=True):
         With `family`, whether it was seen in the table of that family.
         """
         is_same = self.held_hash == program.hash and self.held_in == sandbox.netns
-        return is_same and (family is None or IpFamily[family.name] in self.held_families)
+        return is_same and (family is None or IP_FAMILIES[family] in self.held_families)
 
     def released(self) -> "PodRecord":
         """Record that nothing of ours is in the pod."""

@@ -1,8 +1,9 @@
 """The generation of a ruleset, and the kernel's notice of each new one."""
 
 import struct
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from capture_nat.rule_text import readable
 from capture_nft.attributes import number, text, values
@@ -19,8 +20,7 @@ _NOTICE: Final = struct.Struct("=4xH14xHH4sHH4s2xH")
 _NOTICE_FIELDS: Final = (*_USUAL_FIELDS, 8, GenerationAttribute.PID, GenerationAttribute.COMM)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """A committed transaction: the generation it made, and who sent it.
 
     `pid` is 0 and `comm` "" where the kernel does not tell. A process chooses its `comm`: it is a
