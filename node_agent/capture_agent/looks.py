@@ -85,8 +85,8 @@ class Looks:
         self._delays: dict[str, float] = {}
         self._rests: dict[str, float] = {}
         """Until when a pod whose last look took long is left alone."""
-        self._free = SIDE_BY_SIDE
-        self._tasks: asyncio.TaskGroup | None = None
+        self._idle: list[asyncio.Future[None]] = []
+        """Of each place that is free, what wakes it."""
 
     @property
     def longest(self) -> float:
@@ -97,13 +97,9 @@ class Looks:
 
     async def run(self) -> None:
         """Look at pods when they are due, for ever."""
-        async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
-            try:
-                self._begin()
-                await asyncio.get_running_loop().create_future()
-            finally:
-                self._tasks = None
+        async with asyncio.TaskGroup() as places:
+            for _ in range(SIDE_BY_SIDE):
+                places.create_task(self._keep_looking())
 
     def at_once(self, uid: str) -> None:
         """Look at a pod now, or right after the look at it that is going on."""
@@ -112,7 +108,10 @@ class Looks:
             turn.again = self.at_once
             return
         self._due[uid] = None
-        self._begin()
+        while self._idle:
+            if not (awakened := self._idle.pop()).done():
+                awakened.set_result(None)
+                return
 
     def disturbed(self, uid: str) -> None:
         """Look at a pod in which something changed: at once, unless it has had its share."""
@@ -146,19 +145,15 @@ class Looks:
         """Look at a pod beside all others, after the look at it that is going on."""
         await self._in_turn(uid, self._turn(uid))
 
-    def _begin(self) -> None:
-        while self._tasks is not None and self._due and self._free:
-            uid = next(iter(self._due))
-            del self._due[uid]
-            self._free -= 1
-            self._tasks.create_task(self._in_place(uid, self._turn(uid)))
-
-    async def _in_place(self, uid: str, turn: _Turn) -> None:
-        try:
-            await self._in_turn(uid, turn)
-        finally:
-            self._free += 1
-            self._begin()
+    async def _keep_looking(self) -> None:
+        while True:
+            while self._due:
+                uid = next(iter(self._due))
+                del self._due[uid]
+                await self._in_turn(uid, self._turn(uid))
+                await asyncio.sleep(0)  # few looks wait for anything, and others have their turn
+            self._idle.append(awakened := asyncio.get_running_loop().create_future())
+            await awakened
 
     def _turn(self, uid: str) -> _Turn:
         turn = self._turns.setdefault(uid, _Turn())

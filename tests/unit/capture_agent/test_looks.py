@@ -202,7 +202,7 @@ def test_every_wish_is_heard_and_no_two_looks_meet(
 
     pods = play(Pods(lambda _: float(next(durations, 0))), script)
     assert pods.looks._turns == {}, "nobody waits for ever"
-    assert pods.looks._free == SIDE_BY_SIDE
+    assert len(pods.looks._idle) == SIDE_BY_SIDE
     assert all(pods.began[uid] and pods.began[uid][-1] >= when for uid, when in asked.items())
     starts = sum(what == "now" for _, what, _ in steps)
     assert pods.most <= SIDE_BY_SIDE + starts
