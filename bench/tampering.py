@@ -76,17 +76,21 @@ class Witness:
         self._poll = select.poll()
         self._poll.register(out, select.POLLIN)
 
-    def next(self, place: int) -> float:
+    def next(self, place: int, since: float) -> float:
         """Wait until a pod's rules are changed; when that was.
 
         Raises:
             TimeoutError: they are not.
         """
-        while self._poll.poll(PATIENCE * 1000):
+        while (left := since + PATIENCE - time.perf_counter()) > 0 and self._poll.poll(left * 1000):
             changed, at = self._read()
-            if changed == place:
+            if changed == place and at >= since:
                 return at
         raise TimeoutError(f"what was deleted is not back after {PATIENCE:.0f} s")
+
+    def begin(self) -> None:
+        """Wait until it sees everything."""
+        self._read()
 
     def forget(self) -> None:
         """Drop what was told up to now."""
@@ -94,7 +98,10 @@ class Witness:
             self._read()
 
     def _read(self) -> tuple[int, float]:
-        place, at = TOLD.unpack(os.read(self._out, TOLD.size))
+        told = os.read(self._out, TOLD.size)
+        if not told:
+            raise RuntimeError("the witness has ended")
+        place, at = TOLD.unpack(told)
         return place, at
 
 
@@ -140,37 +147,37 @@ class Tamperer:
         began = time.perf_counter()
         self.channel.commit(blob, generation)
         while True:
-            changed = self.witness.next(self.place)
+            changed = self.witness.next(self.place, began)
             if _contents(self._rules()) == before:
                 return changed - began
 
     def _rules(self) -> tuple[NftRule, ...]:
-        return decode(self.channel.dump(self.channel.generation()) or b"").rules
+        while (dump := self.channel.dump(self.channel.generation())) is None:
+            pass  # somebody wrote meanwhile
+        return decode(dump).rules
 
 
 @contextmanager
 def tampering(pods: tuple[Pod, ...]) -> Iterator[list[Tamperer]]:
     """Hold a tamperer for each pod."""
     with contextlib.ExitStack() as held:
-        witness = held.enter_context(_witness(pods))
-        tamperers = []
-        for place, pod in enumerate(pods):
-            channel = NftChannel(*netfilter_sockets(pod, 1))
+        channels = [NftChannel(*netfilter_sockets(pod, 1)) for pod in pods]
+        for channel in channels:
             held.callback(channel.close)
-            tamperers.append(Tamperer(channel, witness, place))
-        yield tamperers
+        witness = held.enter_context(_witness(channels[0].own_pid(), pods))
+        yield [Tamperer(channel, witness, place) for place, channel in enumerate(channels)]
 
 
 @contextmanager
-def _witness(pods: tuple[Pod, ...]) -> Iterator[Witness]:
-    argv = [sys.executable, str(_WITNESS), str(os.getpid()), *(str(pod.pid) for pod in pods)]
+def _witness(deleter: int, pods: tuple[Pod, ...]) -> Iterator[Witness]:
+    argv = [sys.executable, str(_WITNESS), str(deleter), *(str(pod.pid) for pod in pods)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with subprocess.Popen(argv, stdout=subprocess.PIPE, env=environment) as process:
         if process.stdout is None:
             raise RuntimeError("the witness has no output")
         try:
             witness = Witness(process.stdout)
-            witness.next(len(pods))  # it sees everything from now on
+            witness.begin()
             yield witness
         finally:
             process.kill()

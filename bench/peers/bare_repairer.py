@@ -63,7 +63,7 @@ def _believe(_: NftChannel, __: Change) -> None:
 
 def _look(known: DumpCache[bool], channel: NftChannel, change: Change) -> None:
     cgroup_of(change.pid)
-    dump = channel.dump(change.generation)
+    dump = channel.dump(change.generation) or channel.dump(channel.generation())
     if dump is not None and known.find(dump) is None:
         known.remember(Pattern.of(dump), True)  # noqa: FBT003 - all that there is to know
 

@@ -7,7 +7,6 @@ import gc
 import logging
 import random
 import time
-from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 
@@ -285,7 +284,7 @@ def _seconds_since_boot() -> float:
 
 
 def _timestamp() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _unconnected() -> node_captures.NriConnection:

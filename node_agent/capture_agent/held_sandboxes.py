@@ -59,7 +59,7 @@ class HeldSandbox:
     changed_by: Actor | None = None
     """Who changed the rules last, ourselves aside."""
     heard: int | None = None
-    """The generation that this made, if nobody has looked since."""
+    """The generation of the only foreign notice since the last look; None if it has to be asked."""
     seen: Seen | None = None
     """The last look."""
     refusals: dict[Family, str] = field(default_factory=dict)
@@ -194,7 +194,8 @@ class HeldSandboxes:
             # The kernel counts a generation on just before its rules are there to be read.
             held.seen = None
             last = foreign[-1]
-            held.heard = last.generation if isinstance(last, Change) else None
+            # Where one notice is, more may be on their way, or lost.
+            held.heard = last.generation if isinstance(last, Change) and len(heard) == 1 else None
             held.changed_by = _actor(last, held.own_pid)
             self._changed(held.sandbox.pod_uid)
 

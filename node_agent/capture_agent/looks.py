@@ -150,10 +150,19 @@ class Looks:
             while self._due:
                 uid = next(iter(self._due))
                 del self._due[uid]
-                await self._in_turn(uid, self._turn(uid))
+                await self._in_place(uid)
                 await asyncio.sleep(0)  # few looks wait for anything, and others have their turn
             self._idle.append(awakened := asyncio.get_running_loop().create_future())
             await awakened
+
+    async def _in_place(self, uid: str) -> None:
+        try:
+            await self._in_turn(uid, self._turn(uid))
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            self.soon(uid)  # what it waited for was cancelled, and neither the pod nor the place
 
     def _turn(self, uid: str) -> _Turn:
         turn = self._turns.setdefault(uid, _Turn())

@@ -94,7 +94,15 @@ class NftChannel:
 
     def own_pid(self) -> int:
         """The PID by which the kernel tells others of us: not our own in a nested PID namespace."""
-        return change_in(self._ask(_GET_GENERATION)).pid
+        self._send(_GET_GENERATION)
+        try:
+            said, sender = self._sock.recvfrom(_MAX_DATAGRAM)
+        except OSError as error:
+            raise self._unanswered(error) from error
+        # Whoever sent while we connected may still be heard: once, before the kernel.
+        if sender != _KERNEL:
+            raise self._broken(f"an answer of port {sender[0]}, not of the kernel")
+        return change_in(said).pid
 
     def dump(self, generation: int) -> bytes | None:
         """The tables, chains and rules of all families, if they are of this generation.
@@ -109,6 +117,8 @@ class NftChannel:
         parts: list[bytes] = []
         for request in _DUMP_CONTAINERS:
             if not self._read_dump(request, parts):
+                return None
+            if parts and not is_of_generation(parts[0], generation):
                 return None
         containers = len(parts)
         if not self._read_dump(_DUMP_RULES, parts):
@@ -154,6 +164,8 @@ class NftChannel:
             while not is_ended:
                 part, is_ended, is_interrupted = part_of(receive(_MAX_DATAGRAM))
                 if part:
+                    if len(part) == _MAX_DATAGRAM:
+                        raise self._broken(f"an answer of {_MAX_DATAGRAM} bytes or more")
                     parts.append(part)
                     size += len(part)
                     if size > self._max_dump:

@@ -94,8 +94,9 @@ class Reconciler:
         obstacles = _Obstacles(record, desired, self.monotonic())
         writable = _writable(assessed, obstacles)
         not_kept = await self._kept(record, desired, sandbox, written=bool(writable))
+        seen_at = self.timestamp()
         after = await tables.write(writable)
-        record = self._with_drift(record, assessed)
+        record = _with_drift(record, assessed, seen_at)
         outcomes = [
             _outcome(tables, family, found, obstacles, after.get(family))
             for family, found in assessed.items()
@@ -159,15 +160,6 @@ class Reconciler:
         ordered = {family: wanted[family] for family in _FAMILIES if family in wanted}
         return PodTables(sandbox, self.backend, self.journal, self.judgements, ordered)
 
-    def _with_drift(self, record: PodRecord, assessed: Assessed) -> PodRecord:
-        drift = tuple(
-            Drift(family, difference, str(found.look.view.changed_by or ""))
-            for family, found in assessed.items()
-            if isinstance(found, Assessment) and found.is_drift
-            for difference in found.differences
-        )
-        return with_drift_counted(record, drift, self.timestamp()) if drift else record
-
 
 class _Obstacles(msgspec.Struct, frozen=True):
     """What may keep a plan from being written now."""
@@ -190,6 +182,15 @@ class _Obstacles(msgspec.Struct, frozen=True):
         if wait <= 0:
             return None
         return Obstacle(f"it keeps being changed: next repair in {wait:.1f} s", CONTENDED)
+
+
+def _with_drift(record: PodRecord, assessed: Assessed, seen_at: str) -> PodRecord:
+    drift: list[Drift] = []
+    for family, found in assessed.items():
+        if isinstance(found, Assessment) and found.is_drift:
+            actor = str(found.look.view.changed_by or "")
+            drift += [Drift(family, difference, actor) for difference in found.differences]
+    return with_drift_counted(record, tuple(drift), seen_at) if drift else record
 
 
 def _writable(assessed: Assessed, obstacles: _Obstacles) -> dict[Family, Assessment]:

@@ -48,7 +48,7 @@ def part_of(datagram: bytes) -> tuple[bytes, bool, bool]:
         datagram and the one before it.
 
     Raises:
-        MalformedDumpError: a message is cut off.
+        MalformedDumpError: it begins with no message.
         KernelRefusalError: the kernel reports an error in place of content.
     """
     if len(datagram) == _DONE_SIZE and datagram.startswith(_USUAL_DONE):

@@ -39,8 +39,8 @@ NFNLGRP_NFTABLES: Final = 7
 """The multicast group of changes to rulesets."""
 
 NLM_F_REQUEST: Final = 0x001
-NLM_F_ACK: Final = 0x004
 NLM_F_MULTI: Final = 0x002
+NLM_F_ACK: Final = 0x004
 NLM_F_DUMP_INTR: Final = 0x010
 NLM_F_DUMP: Final = 0x300
 NLM_F_EXCL: Final = 0x200

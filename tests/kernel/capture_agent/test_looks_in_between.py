@@ -103,9 +103,54 @@ async def test_what_was_read_before_a_notice_is_not_believed_after_it(
     assert held.seen is not None
     held.seen = type(held.seen)(held.channel.generation(), held.seen.dump, held.seen.contents)
     assert world.backend.is_unchanged(pod.sandbox())
+    await turns_of_the_loop()
+    assert not world.backend.is_unchanged(pod.sandbox())
+
+
+async def test_what_came_after_the_notice_is_seen_by_the_look_that_it_led_to(
+    world: World, pod: Pod
+) -> None:
+    """The generation that was heard of is over then, and is not heard of again."""
+    await world.view(pod)
+    held = await world.held.hold(pod.sandbox())
+    pod.run("nft", "add table ip nat; add chain ip nat HEARD")
+    await turns_of_the_loop()
+    assert held.heard == held.channel.generation(), "else there is nothing to attack"
+    pod.run("nft", "add chain ip nat LATER; add rule ip nat LATER return")
+    view = await world.view(pod)
+    assert view.table.chains.keys() == {"HEARD", "LATER"}
+    assert view.generation == held.channel.generation()
+    assert held.heard is None
+
+
+async def test_what_was_heard_of_need_not_be_asked_for(
+    world: World, pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless there were more changes than one: others may be on their way."""
+    await world.view(pod)
+    asked: list[int] = []
+    generation = NftChannel.generation
+
+    def counted(self: NftChannel) -> int:
+        asked.append(generation(self))
+        return asked[-1]
+
+    monkeypatch.setattr(NftChannel, "generation", counted)
+    pod.run("nft", "add table ip nat; add chain ip nat A; add rule ip nat A return")
+    await turns_of_the_loop()
+    await world.view(pod)
+    assert asked == []
+    pod.run("nft", "add chain ip nat B")
+    pod.run("nft", "add chain ip nat C")
+    await turns_of_the_loop()
+    view = await world.view(pod)
+    assert asked == [view.generation]
+
+
+async def turns_of_the_loop() -> None:
+    """Have what the kernel told heard."""
     for _ in range(2):
         await asyncio.sleep(0)
-    assert not world.backend.is_unchanged(pod.sandbox())
 
 
 async def written(world: World, pod: Pod, view: NatView) -> TableFailure | None:

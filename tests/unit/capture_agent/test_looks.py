@@ -206,3 +206,24 @@ def test_every_wish_is_heard_and_no_two_looks_meet(
     assert all(pods.began[uid] and pods.began[uid][-1] >= when for uid, when in asked.items())
     starts = sum(what == "now" for _, what, _ in steps)
     assert pods.most <= SIDE_BY_SIDE + starts
+
+
+def test_a_look_whose_wait_was_cancelled_is_made_up_for_and_its_place_stays() -> None:
+    """However many there are: neither the pod nor the agent was to stop."""
+    cancelled = 2 * SIDE_BY_SIDE
+
+    def took(uid: str) -> float:
+        if uid == "cancelled" and len(pods.began[uid]) <= cancelled:
+            raise asyncio.CancelledError
+        return 0.0
+
+    async def script(looks: Looks) -> None:
+        looks.at_once("cancelled")
+        await asyncio.sleep(100)
+        looks.at_once("other")
+        await asyncio.sleep(1)
+
+    pods = Pods(took)
+    play(pods, script)
+    assert len(pods.began["cancelled"]) == cancelled + 1
+    assert pods.began["other"] == [100.0]

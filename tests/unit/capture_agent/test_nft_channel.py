@@ -38,6 +38,7 @@ class FakeSocket:
         self._waiting: list[Answer] = []
         self.sent: list[bytes] = []
         self.is_closed = False
+        self.port = 0
 
     def settimeout(self, seconds: float) -> None:
         """Take no time at all."""
@@ -64,6 +65,10 @@ class FakeSocket:
         if isinstance(answer, OSError):
             raise answer
         return answer[:size]
+
+    def recvfrom(self, size: int) -> tuple[bytes, tuple[int, int]]:
+        """Hand it out with its sender."""
+        return self.recv(size), (self.port, 0)
 
     def close(self) -> None:
         """Remember it."""
@@ -111,6 +116,16 @@ def test_of_a_dump_without_rules_the_generation_is_asked(number: int, dump: byte
     assert channel.dump(number) == dump
 
 
+def test_who_we_are_is_told_by_the_kernel_alone() -> None:
+    """Else somebody in the pod could pass for us: his changes would be no reason to look."""
+    channel, fake = _channel([generation(7)], [generation(7)])
+    assert channel.own_pid() == 0
+    fake.port = 4711
+    with pytest.raises(ChannelError, match="4711"):
+        channel.own_pid()
+    assert fake.is_closed
+
+
 @pytest.mark.parametrize("interrupted", range(3))
 def test_an_interrupted_dump_is_none(interrupted: int) -> None:
     """Read to its end: the next request is answered by its own answer."""
@@ -133,7 +148,7 @@ def test_a_refused_dump_is_told() -> None:
     "answers",
     [
         [],
-        [CONTENT + bytes(1 << 17)],
+        [CONTENT + bytes(1 << 17), DONE],
         [OSError(errno.ENOBUFS, "no buffer")],
         [CONTENT],
     ],

@@ -162,6 +162,8 @@ def test_a_change_names_its_generation_and_its_author() -> None:
     )
     assert change_in(notice) == Change(0x102, 7, "a\N{REPLACEMENT CHARACTER}b")
     assert generation_in(notice) == 0x102
+    later = bytes.fromhex("08000400") + b"cdef"
+    assert change_in(wire.message(MessageType.NEWGEN, notice[16:] + later)) == change_in(notice)
 
 
 @given(st.binary(max_size=64))
