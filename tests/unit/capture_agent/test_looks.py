@@ -227,3 +227,26 @@ def test_a_look_whose_wait_was_cancelled_is_made_up_for_and_its_place_stays() ->
     play(pods, script)
     assert len(pods.began["cancelled"]) == cancelled + 1
     assert pods.began["other"] == [100.0]
+
+
+def test_looks_that_wait_for_nothing_leave_the_others_their_turns() -> None:
+    """A container runtime must not wait for the looks at all pods."""
+    looked: list[str] = []
+
+    async def look(uid: str) -> Next:
+        looked.append(uid)
+        return Next.NEVER
+
+    async def scenario() -> None:
+        looks = Looks(look, Timing(virtual_time.now, lambda: 1.0, INTERVAL))
+        for number in range(10 * SIDE_BY_SIDE):
+            looks.at_once(f"pod-{number}")
+        task = asyncio.create_task(looks.run())
+        turns = 0
+        while len(looked) < 10 * SIDE_BY_SIDE:
+            turns += 1
+            await asyncio.sleep(0)
+        task.cancel()
+        assert turns >= 10
+
+    virtual_time.run(scenario)

@@ -103,10 +103,19 @@ def test_a_dump_is_the_content_of_all_three_without_their_ends() -> None:
 
 @pytest.mark.parametrize("number", [6, 8, 1 << 16])
 def test_a_dump_of_another_generation_is_none(number: int) -> None:
-    """Older or newer."""
+    """Older or newer; nothing more is read then, which may be long."""
     channel, fake = _channel([CONTENT, DONE], [CONTENT, DONE], [RULE, DONE])
     assert channel.dump(number) is None
+    assert len(fake.sent) == 1
     assert not fake.is_closed
+
+
+def test_a_dump_of_two_generations_is_none() -> None:
+    """Somebody wrote before the rules were asked for."""
+    later = wire.message(MessageType.NEWRULE, struct.pack(">BBH", NfFamily.IPV4, 0, 8))
+    for number in (7, 8):
+        channel, _ = _channel([CONTENT, DONE], [CONTENT, DONE], [later, DONE])
+        assert channel.dump(number) is None
 
 
 @pytest.mark.parametrize(("number", "dump"), [(7, CONTENT * 2), (8, None)])
