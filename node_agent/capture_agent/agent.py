@@ -40,6 +40,7 @@ from capture_agent.sandboxes import Sandbox
 from capture_agent.start_gate import StartGate
 from capture_agent.status_writer import StatusWriter
 from capture_agent.tcp_sockets import tcp_listeners
+from capture_agent.timestamps import rfc3339
 from capture_agent.told_sandboxes import ToldSandboxes
 from capture_api import node_captures
 from capture_api.capture_programs import CaptureProgram
@@ -109,7 +110,7 @@ class Agent:
         backend = NetlinkBackend(self._held, IptablesBackend(runner, legacy_tools()))
         examiner = Examiner(
             reconciler=Reconciler(
-                backend, journal, time.monotonic, _timestamp, FlowKeeper(opener).keep
+                backend, journal, time.monotonic, time.time, FlowKeeper(opener).keep
             ),
             finder=self._finder,
             listeners=partial(_listeners, self._held),
@@ -247,7 +248,7 @@ class Agent:
 
     def _nri_told(self, *, connected: bool, runtime: str, version: str) -> None:
         before = self._nri or _unconnected()
-        now = _timestamp()
+        now = rfc3339(time.time())
         self._nri = nri_state.told(
             before, connected=connected, runtime=runtime, version=version, now=now
         )
@@ -283,9 +284,5 @@ def _seconds_since_boot() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def _timestamp() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
 def _unconnected() -> node_captures.NriConnection:
-    return node_captures.NriConnection(connected=False, since=_timestamp())
+    return node_captures.NriConnection(connected=False, since=rfc3339(time.time()))

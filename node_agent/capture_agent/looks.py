@@ -17,7 +17,7 @@ import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Final
+from typing import Final, cast
 
 from capture_agent.schedule import Schedule
 
@@ -150,19 +150,15 @@ class Looks:
             while self._due:
                 uid = next(iter(self._due))
                 del self._due[uid]
-                await self._in_place(uid)
+                try:
+                    await self._in_turn(uid, self._turn(uid))
+                except asyncio.CancelledError:
+                    if cast("asyncio.Task[None]", asyncio.current_task()).cancelling():
+                        raise
+                    self.soon(uid)  # what it waited for was cancelled, not the pod nor its place
                 await asyncio.sleep(0)  # few looks wait for anything, and others have their turn
             self._idle.append(awakened := asyncio.get_running_loop().create_future())
             await awakened
-
-    async def _in_place(self, uid: str) -> None:
-        try:
-            await self._in_turn(uid, self._turn(uid))
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            self.soon(uid)  # what it waited for was cancelled, and neither the pod nor the place
 
     def _turn(self, uid: str) -> _Turn:
         turn = self._turns.setdefault(uid, _Turn())

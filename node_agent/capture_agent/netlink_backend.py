@@ -69,7 +69,9 @@ class NetlinkBackend:
         for _ in range(_ATTEMPTS):
             seen, readings = await self._look(held, chosen)
             asked = [family for family in chosen if readings[family].needs_tools]
-            theirs = await self._tools.observe(sandbox, asked) if asked else {}
+            if not asked:
+                return {family: reading.view for family, reading in readings.items()}
+            theirs = await self._tools.observe(sandbox, asked)
             views = _completed(held, readings, theirs)
             together = [family for family in asked if is_of_both(theirs[family])]
             # Between our look and theirs, rules may have come and gone.

@@ -42,6 +42,7 @@ from capture_agent.outcomes import Outcome, concluded
 from capture_agent.pod_tables import PodTables
 from capture_agent.records import PROGRAMMED, Drift, Finding, PodRecord
 from capture_agent.sandboxes import Sandbox
+from capture_agent.timestamps import rfc3339
 from capture_api.captures import EstablishedConnections
 from capture_api.node_captures import PodState
 from capture_nat.compiling import compile_program
@@ -67,13 +68,13 @@ NOT_SO = Obstacle("it was written, and is not so")
 class Reconciler:
     """Brings sandboxes to what was decided, through one backend.
 
-    `monotonic` gives seconds for back-off, `timestamp` an RFC 3339 time for the status.
+    `monotonic` gives seconds for back-off, `wall` those since the epoch for the status.
     """
 
     backend: NatBackend
     journal: Journal
     monotonic: Callable[[], float]
-    timestamp: Callable[[], str]
+    wall: Callable[[], float]
     keep: Keep | None = None
     """Has the connections of a sandbox go on as they are when the first rules come in."""
     judgements: Judgements = field(default_factory=Judgements)
@@ -94,7 +95,7 @@ class Reconciler:
         obstacles = _Obstacles(record, desired, self.monotonic())
         writable = _writable(assessed, obstacles)
         not_kept = await self._kept(record, desired, sandbox, written=bool(writable))
-        seen_at = self.timestamp()
+        seen_at = self.wall()
         after = await tables.write(writable)
         record = _with_drift(record, assessed, seen_at)
         outcomes = [
@@ -184,13 +185,13 @@ class _Obstacles(msgspec.Struct, frozen=True):
         return Obstacle(f"it keeps being changed: next repair in {wait:.1f} s", CONTENDED)
 
 
-def _with_drift(record: PodRecord, assessed: Assessed, seen_at: str) -> PodRecord:
+def _with_drift(record: PodRecord, assessed: Assessed, seen_at: float) -> PodRecord:
     drift: list[Drift] = []
     for family, found in assessed.items():
         if isinstance(found, Assessment) and found.is_drift:
             actor = str(found.look.view.changed_by or "")
             drift += [Drift(family, difference, actor) for difference in found.differences]
-    return with_drift_counted(record, tuple(drift), seen_at) if drift else record
+    return with_drift_counted(record, tuple(drift), rfc3339(seen_at)) if drift else record
 
 
 def _writable(assessed: Assessed, obstacles: _Obstacles) -> dict[Family, Assessment]:

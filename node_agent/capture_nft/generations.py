@@ -5,7 +5,6 @@ from typing import Final
 
 import msgspec
 
-from capture_nat.rule_text import readable
 from capture_nft.attributes import number, text, values
 from capture_nft.dumps import messages_of
 from capture_nft.errors import MalformedDumpError
@@ -24,7 +23,7 @@ class Change(msgspec.Struct, frozen=True):
     """A committed transaction: the generation it made, and who sent it.
 
     `pid` is 0 and `comm` "" where the kernel does not tell. A process chooses its `comm`: it is a
-    hint for a person, not a proof.
+    hint for a person, not a proof, and anything may be in it.
     """
 
     generation: int
@@ -71,4 +70,4 @@ def _change(attributes: dict[int, bytes]) -> Change:
 
 
 def _change_by(generation: bytes, pid: bytes, comm: bytes) -> Change:
-    return Change(number(generation), number(pid), readable(text(comm)))
+    return Change(number(generation), number(pid), text(comm))

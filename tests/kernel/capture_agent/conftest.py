@@ -106,5 +106,5 @@ def reconciler(backend: NatBackend, tmp_path: Path) -> Reconciler:
         backend,
         Journal(tmp_path / "journal.json", "boot"),
         lambda: float(next(hours)),
-        lambda: "2026-01-01T00:00:00Z",
+        lambda: 0.0,
     )

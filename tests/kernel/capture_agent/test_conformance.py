@@ -84,7 +84,7 @@ def reconciler_over(backend: NatBackend, folder: Path) -> Reconciler:
     """Build a reconciler for which an hour passes between any two things that it does."""
     hours = iter(range(0, 10**9, 3600))
     journal = Journal(folder / "journal.json", "boot")
-    return Reconciler(backend, journal, lambda: float(next(hours)), lambda: "2026-01-01T00:00:00Z")
+    return Reconciler(backend, journal, lambda: float(next(hours)), lambda: 0.0)
 
 
 @pytest.fixture

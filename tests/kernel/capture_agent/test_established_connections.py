@@ -124,7 +124,7 @@ def keeping(reconciler: Reconciler, broker: Broker) -> Reconciler:
         reconciler.backend,
         reconciler.journal,
         reconciler.monotonic,
-        reconciler.timestamp,
+        reconciler.wall,
         FlowKeeper(broker).keep,
     )
 

@@ -253,7 +253,7 @@ async def test_our_own_transaction_is_no_change(
 ) -> None:
     """What we wrote need not be looked at again."""
     backend = NetlinkBackend(holder.held, tools)
-    reconciler = Reconciler(backend, Journal(tmp_path / "j", "b"), lambda: 0.0, lambda: "now")
+    reconciler = Reconciler(backend, Journal(tmp_path / "j", "b"), lambda: 0.0, lambda: 0.0)
     after = await reconciler.capture(record(), capture(), pod.sandbox())
     assert (after.finding.state, after.backend) == (PodState.PROGRAMMED, NETLINK)
     await one_loop_turn()
@@ -266,7 +266,7 @@ async def test_the_status_names_who_changed_our_rules(
 ) -> None:
     """As the kernel saw it."""
     backend = NetlinkBackend(holder.held, tools)
-    reconciler = Reconciler(backend, Journal(tmp_path / "j", "b"), lambda: 0.0, lambda: "now")
+    reconciler = Reconciler(backend, Journal(tmp_path / "j", "b"), lambda: 0.0, lambda: 0.0)
     after = await reconciler.capture(record(), capture(), pod.sandbox())
     pod.run("iptables-nft", "-t", "nat", "-F", "ISTIO_OUTPUT")
     await one_loop_turn()

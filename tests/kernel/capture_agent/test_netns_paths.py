@@ -81,7 +81,7 @@ async def test_a_sandbox_without_a_process_is_captured(
     async with Broker(zygote) as runner:
         held = HeldSandboxes(broker, ignored, ignored)
         backend = NetlinkBackend(held, IptablesBackend(runner))
-        reconciler = Reconciler(backend, Journal(tmp_path / "j", "b"), lambda: 0.0, lambda: "now")
+        reconciler = Reconciler(backend, Journal(tmp_path / "j", "b"), lambda: 0.0, lambda: 0.0)
         after = await reconciler.capture(record(), capture(), sandbox)
         assert (after.finding, after.backend) == (PROGRAMMED, NETLINK)
         assert backend.is_unchanged(sandbox)

@@ -178,7 +178,7 @@ async def test_a_writer_that_gets_in_between_has_both_families_looked_at_again(
 ) -> None:
     """Whichever family it wrote to: nothing was done, and then all is done at once."""
     interfered = Between(pod, backend)
-    reconciler = Reconciler(interfered, Journal(tmp_path / "j", "b"), lambda: 0.0, lambda: "now")
+    reconciler = Reconciler(interfered, Journal(tmp_path / "j", "b"), lambda: 0.0, lambda: 0.0)
     after = await reconciler.capture(record(), capture(), sandbox)
     assert (after.finding.state, after.held_families) == (PodState.PROGRAMMED, BOTH)
     theirs, together = watch.read()
@@ -283,7 +283,7 @@ async def test_a_family_that_the_tools_never_get_to_read_does_not_delay_the_othe
     async with Broker(zygote) as opener:
         held = HeldSandboxes(opener, lambda _: None, lambda _: None)
         backend = NetlinkBackend(held, RestlessTools(pod, tools))
-        reconciler = Reconciler(backend, Journal(tmp_path / "j", "b"), lambda: 0.0, lambda: "now")
+        reconciler = Reconciler(backend, Journal(tmp_path / "j", "b"), lambda: 0.0, lambda: 0.0)
         after = await reconciler.capture(record(), capture(), sandbox)
         held.close_all()
     assert after.finding.message.startswith("IPv6: the rules keep changing")

@@ -100,7 +100,7 @@ async def test_a_new_agent_with_an_empty_journal_releases_by_the_marks(
 ) -> None:
     """Its state directory was lost."""
     await reconciler.capture(record(), capture(), pod.sandbox())
-    fresh = Reconciler(backend, Journal(tmp_path / "new.json", "b"), lambda: 0.0, lambda: "now")
+    fresh = Reconciler(backend, Journal(tmp_path / "new.json", "b"), lambda: 0.0, lambda: 0.0)
     after = await fresh.release(record(), pod.sandbox())
     assert after.held_by == ""
     assert pod.run("nft", "list", "ruleset").split() == ["table", "ip", "nat", "{", "}"]

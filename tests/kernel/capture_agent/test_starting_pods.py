@@ -58,7 +58,7 @@ async def runtime(zygote: Zygote, tools: IptablesBackend, tmp_path: Path) -> Asy
         finder = SandboxFinder(node, zygote.host, time.monotonic, lambda _: None)
         backend, journal = NetlinkBackend(held, tools), Journal(tmp_path / "journal.json", "boot")
         examiner = Examiner(
-            reconciler=Reconciler(backend, journal, time.monotonic, lambda: "now"),
+            reconciler=Reconciler(backend, journal, time.monotonic, lambda: 0.0),
             finder=finder,
             listeners=nobody,
             programs=programs,

@@ -61,7 +61,7 @@ class Pod:
                 self.backend,
                 Journal(self.directory / "journal.json", "boot"),
                 lambda: 0.0,
-                lambda: "now",
+                lambda: 0.0,
                 self.keep,
             ),
             finder=SandboxFinder(self, HOST, lambda: 0.0, lambda _: None),

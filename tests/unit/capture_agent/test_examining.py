@@ -73,7 +73,7 @@ class Node:
                 self.backend,
                 Journal(directory / "journal.json", "boot"),
                 lambda: self.now,
-                lambda: "now",
+                lambda: 0.0,
             ),
             finder=SandboxFinder(self, HOST, lambda: self.now, lambda _: None),
             listeners=self.listeners,

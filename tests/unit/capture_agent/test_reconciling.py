@@ -60,7 +60,11 @@ class Node:
     @property
     def reconciler(self) -> Reconciler:
         """A new agent on this node."""
-        return Reconciler(self.backend, self.journal, lambda: self.now, lambda: "now")
+        return Reconciler(self.backend, self.journal, lambda: self.now, self.wall)
+
+    def wall(self) -> float:
+        """Seconds since the epoch: an hour for each write."""
+        return 3600.0 * self.backend.writes
 
     @property
     def table(self) -> NatTable:
@@ -452,6 +456,16 @@ async def test_a_write_that_is_cut_short_may_have_happened(
     backend.written = None
     after = await node.capture(after, capture())
     assert (after.finding.state, after.detected) == (PodState.PROGRAMMED, 0)
+
+
+async def test_drift_is_dated_when_it_was_seen(node: Node) -> None:
+    """However long its repair takes: here, each write takes an hour."""
+    after = await node.capture(record(), capture())
+    node.table = flushed(node.table)
+    after = await node.capture(after, capture())
+    assert node.backend.writes == 2
+    assert after.last_drift
+    assert after.last_drift.time == "1970-01-01T01:00:00Z"
 
 
 async def test_drift_is_counted_though_its_repair_fails(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def pod(tmp_path: Path) -> DualStack:
     """A pod that holds nothing, at which an hour passes between any two things."""
     backend, hours = TwoTables(), count(0.0, 3600.0)
     journal = Journal(tmp_path / "journal.json", "boot")
-    return DualStack(Reconciler(backend, journal, lambda: next(hours), lambda: "now"), backend)
+    return DualStack(Reconciler(backend, journal, lambda: next(hours), lambda: 0.0), backend)
 
 
 async def test_what_is_to_be_written_is_handed_over_for_both_families_at_once(
