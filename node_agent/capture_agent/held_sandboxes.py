@@ -194,7 +194,7 @@ class HeldSandboxes:
             # The kernel counts a generation on just before its rules are there to be read.
             held.seen = None
             last = foreign[-1]
-            # Where one notice is, more may be on their way, or lost.
+            # Where more came than one, others may be on their way, or lost: it is asked for then.
             held.heard = last.generation if isinstance(last, Change) and len(heard) == 1 else None
             held.changed_by = _actor(last, held.own_pid)
             self._changed(held.sandbox.pod_uid)
