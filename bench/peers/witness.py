@@ -9,26 +9,29 @@ it for others, and runs it at once: what is measured is not its own waiting.
 """
 
 import argparse
-import ctypes
 import os
 import select
 import socket
-import struct
 import sys
 import time
 from typing import Final
 
 from capture_agent.nft_watch import NftWatch
+from capture_agent.socket_filters import (
+    JUMP_IF_EQUAL,
+    LOAD_HALF,
+    LOAD_WORD,
+    RETURN,
+    WHOLE,
+    as_loaded,
+    attach_filter,
+)
 from capture_nft.uapi import MessageType
 from tampering import TOLD, sockets_in
 
-_SO_ATTACH_FILTER: Final = 26
 _TYPE: Final = 4
 _PID: Final = 32
 """Offsets in the notice of a new generation: of the message's type, and of who made it."""
-_INSTRUCTION: Final = struct.Struct("=HBBI")
-_LOAD_HALF, _LOAD_WORD, _JUMP_IF_EQUAL, _RETURN = 0x28, 0x20, 0x15, 0x06
-_WHOLE: Final = 0xFFFFFFFF
 
 
 def main() -> None:
@@ -56,21 +59,17 @@ def main() -> None:
 
 
 def _pass_no_change_of(pid: int, sock: socket.socket) -> None:
-    (new_generation,) = struct.unpack(">H", struct.pack("=H", MessageType.NEWGEN))
-    program = b"".join(
-        _INSTRUCTION.pack(*instruction)
-        for instruction in (
-            (_LOAD_HALF, 0, 0, _TYPE),
-            (_JUMP_IF_EQUAL, 0, 2, new_generation),
-            (_LOAD_WORD, 0, 0, _PID),
-            (_JUMP_IF_EQUAL, 0, 1, pid),
-            (_RETURN, 0, 0, 0),
-            (_RETURN, 0, 0, _WHOLE),
-        )
+    attach_filter(
+        sock,
+        (
+            (LOAD_HALF, 0, 0, _TYPE),
+            (JUMP_IF_EQUAL, 0, 2, as_loaded(MessageType.NEWGEN)),
+            (LOAD_WORD, 0, 0, _PID),
+            (JUMP_IF_EQUAL, 0, 1, pid),
+            (RETURN, 0, 0, 0),
+            (RETURN, 0, 0, WHOLE),
+        ),
     )
-    filtered = ctypes.create_string_buffer(program, len(program))
-    attached = struct.pack("@HP", len(program) // _INSTRUCTION.size, ctypes.addressof(filtered))
-    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, attached)
 
 
 main()

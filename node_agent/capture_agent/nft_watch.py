@@ -8,13 +8,19 @@ Anybody with NET_ADMIN in the pod can send to the group too; only what the kerne
 rest, and what was lost when the pod wrote faster than was read, costs a look at the tables at most.
 """
 
-import ctypes
 import errno
 import socket
-import struct
 from dataclasses import dataclass
 from typing import Final
 
+from capture_agent.socket_filters import (
+    JUMP_IF_EQUAL,
+    LOAD_HALF,
+    RETURN,
+    WHOLE,
+    as_loaded,
+    attach_filter,
+)
 from capture_nft.generations import Change, change_in
 from capture_nft.uapi import NFNLGRP_NFTABLES, MessageType
 
@@ -26,12 +32,8 @@ MAX_CHANGES: Final = 256
 _MAX_DATAGRAM: Final = 4096
 _SOL_NETLINK: Final = 270
 _NETLINK_ADD_MEMBERSHIP: Final = 1
-_SO_ATTACH_FILTER: Final = 26
 _SO_RCVBUFFORCE: Final = 33
 _TYPE_OFFSET: Final = 4
-_INSTRUCTION: Final = struct.Struct("=HBBI")
-_LOAD_HALF, _JUMP_IF_EQUAL, _RETURN = 0x28, 0x15, 0x06
-_WHOLE: Final = 0xFFFFFFFF
 _KERNEL_PORT: Final = 0
 
 
@@ -94,24 +96,12 @@ def _make_room(sock: socket.socket) -> None:
 
 
 def _pass_generations_only(sock: socket.socket) -> None:
-    count = len(_GENERATIONS_ONLY) // _INSTRUCTION.size
-    program = struct.pack("@HP", count, ctypes.addressof(_GENERATIONS_ONLY))
-    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
-
-
-def _generations_only() -> "ctypes.Array[ctypes.c_char]":
-    # The filter loads in network order what the header has in that of the machine.
-    (wanted,) = struct.unpack(">H", struct.pack("=H", MessageType.NEWGEN))
-    program = b"".join(
-        _INSTRUCTION.pack(*instruction)
-        for instruction in (
-            (_LOAD_HALF, 0, 0, _TYPE_OFFSET),
-            (_JUMP_IF_EQUAL, 0, 1, wanted),
-            (_RETURN, 0, 0, _WHOLE),
-            (_RETURN, 0, 0, 0),
-        )
+    attach_filter(
+        sock,
+        (
+            (LOAD_HALF, 0, 0, _TYPE_OFFSET),
+            (JUMP_IF_EQUAL, 0, 1, as_loaded(MessageType.NEWGEN)),
+            (RETURN, 0, 0, WHOLE),
+            (RETURN, 0, 0, 0),
+        ),
     )
-    return ctypes.create_string_buffer(program, len(program))
-
-
-_GENERATIONS_ONLY: Final = _generations_only()

@@ -31,7 +31,6 @@ _USUAL_CONTENT: Final = frozenset(
     )
 )
 _KIND_AND_FLAGS: Final = slice(4, 8)
-_FLAGS: Final = struct.Struct("=6xH")
 _END: Final = b"", True, False
 _SUCCESS: Final = bytes(_RESULT.size)
 
@@ -58,7 +57,7 @@ def part_of(datagram: bytes) -> tuple[bytes, bool, bool]:
         return datagram, False, False
     if len(datagram) < MESSAGE_HEADER:
         raise MalformedDumpError(f"a datagram of {len(datagram)} bytes")
-    (flags,) = _FLAGS.unpack_from(datagram)
+    _, _, flags = _HEADER.unpack_from(datagram)
     is_interrupted = bool(flags & NLM_F_DUMP_INTR)
     content, ended = _split(datagram)
     return content, ended, is_interrupted
