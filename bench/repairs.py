@@ -7,17 +7,15 @@ to notice, and nothing to find out.
 
 import asyncio
 import contextlib
-import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import programs
 from figures import AtMost, Figure
 from kernel.pods import Pod, started_pod
+from peer_processes import started_peer
 from stand_in_node import StandInNode, stand_in_node, started_pods
 from tampering import Tamperer, tampering
 from timing import median, percentile, run, spread, took
@@ -26,7 +24,6 @@ FLOOR_ROUNDS = 3
 PAUSE = 0.01
 """Seconds between two deletions, so that one repair does not wait for the other."""
 
-_BARE = Path(__file__).parent / "peers" / "bare_repairer.py"
 _MILLI = 1e3
 _JUMP = "*nat\n-I OUTPUT 1 -p tcp -j ISTIO_OUTPUT\nCOMMIT\n"
 
@@ -151,10 +148,8 @@ async def _floor(name: str, what: str, *how: str) -> Figure:
 
 @contextlib.contextmanager
 def _bare_repairer(pods: Iterable[Pod], *how: str) -> Iterator[None]:
-    argv = [sys.executable, str(_BARE), *how, *(str(pod.pid) for pod in pods)]
-    path = os.pathsep.join(filter(None, sys.path))
-    environment = {**os.environ, "PYTHONPATH": path}
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, env=environment) as repairer:
+    arguments = (*how, *(str(pod.pid) for pod in pods))
+    with started_peer("bare_repairer.py", *arguments, stdout=subprocess.PIPE) as repairer:
         try:
             if repairer.stdout is None or repairer.stdout.readline() != b"ready\n":
                 raise RuntimeError("the bare repairer does not run")

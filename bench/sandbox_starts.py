@@ -8,10 +8,7 @@ cluster) come on top.
 
 import asyncio
 import contextlib
-import os
 import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -23,6 +20,7 @@ from bare_runtime import BareRuntime, listening
 from capture_nri import nri_pb2
 from figures import AtMost, Figure
 from kernel.pods import ADDRESS, Pod
+from peer_processes import started_peer
 from stand_in_node import NAMESPACE, stand_in_node, started_pods
 from timing import median, percentile, run, spread, stopwatch, took
 from unit.capture_nri.runtime_side import containerd_pod, state_change
@@ -32,7 +30,6 @@ PAUSE = 0.1
 """Seconds between two starts, as on a node: the status of the one is written before the other. This
 process plays the API server, and must not be busy with that when it waits for an answer."""
 
-_BARE: Final = Path(__file__).parent / "peers" / "bare_gate.py"
 _RUN_POD_SANDBOX: Final = 1
 _STOP_POD_SANDBOX: Final = 2
 _MILLI = 1e3
@@ -105,8 +102,7 @@ def _bare_gate() -> Iterator[Callable[[Pod], float]]:
     ):
         listener.bind(path := f"{directory}/gate.sock")
         listener.listen()
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        with subprocess.Popen([sys.executable, str(_BARE), path], env=environment):
+        with started_peer("bare_gate.py", path):
             connection, _ = listener.accept()
             with connection:  # closed first, which ends the process
                 yield partial(_start_bare, connection)

@@ -6,7 +6,6 @@ import select
 import socket
 import struct
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,13 +23,12 @@ from capture_nft.messages import delete_rule, flush_chain
 from capture_nft.snapshots import NftRule, decode
 from capture_nft.transactions import Blob
 from kernel.pods import Pod
+from peer_processes import started_peer
 
 PATIENCE = 10.0
 """Seconds after which rules count as not put back."""
 TOLD: Final = struct.Struct("=Id")
 """What a witness tells: the place of a pod, and when somebody else changed its rules."""
-
-_WITNESS: Final = Path(__file__).parent / "peers" / "witness.py"
 
 
 def netfilter_sockets(pod: Pod, count: int) -> list[socket.socket]:
@@ -170,9 +168,8 @@ def tampering(pods: tuple[Pod, ...]) -> Iterator[list[Tamperer]]:
 
 @contextmanager
 def _witness(deleter: int, pods: tuple[Pod, ...]) -> Iterator[Witness]:
-    argv = [sys.executable, str(_WITNESS), str(deleter), *(str(pod.pid) for pod in pods)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, env=environment) as process:
+    arguments = (str(deleter), *(str(pod.pid) for pod in pods))
+    with started_peer("witness.py", *arguments, stdout=subprocess.PIPE) as process:
         if process.stdout is None:
             raise RuntimeError("the witness has no output")
         try:

@@ -11,7 +11,6 @@ it for others, and runs it at once: what is measured is not its own waiting.
 import argparse
 import os
 import select
-import socket
 import sys
 import time
 from typing import Final
@@ -25,6 +24,7 @@ from capture_agent.socket_filters import (
     WHOLE,
     as_loaded,
     attach_filter,
+    program_of,
 )
 from capture_nft.uapi import MessageType
 from tampering import TOLD, sockets_in
@@ -44,7 +44,7 @@ def main() -> None:
     for place, pid in enumerate(options.pids):
         (sock,) = sockets_in(pid, 1)
         watch = NftWatch(sock)
-        _pass_no_change_of(options.deleter, sock)
+        attach_filter(sock, _no_change_of(options.deleter))
         watched[watch.fileno()] = (place, watch)
         poll.register(watch, select.EPOLLIN)
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
@@ -58,17 +58,14 @@ def main() -> None:
             os.write(out, TOLD.pack(place, at))
 
 
-def _pass_no_change_of(pid: int, sock: socket.socket) -> None:
-    attach_filter(
-        sock,
-        (
-            (LOAD_HALF, 0, 0, _TYPE),
-            (JUMP_IF_EQUAL, 0, 2, as_loaded(MessageType.NEWGEN)),
-            (LOAD_WORD, 0, 0, _PID),
-            (JUMP_IF_EQUAL, 0, 1, pid),
-            (RETURN, 0, 0, 0),
-            (RETURN, 0, 0, WHOLE),
-        ),
+def _no_change_of(pid: int) -> bytes:
+    return program_of(
+        (LOAD_HALF, 0, 0, _TYPE),
+        (JUMP_IF_EQUAL, 0, 2, as_loaded(MessageType.NEWGEN)),
+        (LOAD_WORD, 0, 0, _PID),
+        (JUMP_IF_EQUAL, 0, 1, pid),
+        (RETURN, 0, 0, 0),
+        (RETURN, 0, 0, WHOLE),
     )
 
 

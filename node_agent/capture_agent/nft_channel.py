@@ -22,7 +22,7 @@ from typing import Final
 
 from capture_nft.dumps import is_of_generation, part_of
 from capture_nft.errors import NftError
-from capture_nft.generations import change_in, generation_in
+from capture_nft.generations import change_in
 from capture_nft.messages import dump_chains, dump_rules, dump_tables, get_generation
 from capture_nft.replies import Reply, error_name, replies_in
 from capture_nft.transactions import Blob, next_generation
@@ -88,7 +88,7 @@ class NftChannel:
         said = self._ask(_GET_GENERATION)
         # Of one generation, the kernel always says the same to one socket.
         if said != self._said_last:
-            self._generation = generation_in(said)
+            self._generation = change_in(said).generation
             self._said_last = said
         return self._generation
 

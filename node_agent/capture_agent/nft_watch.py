@@ -20,6 +20,7 @@ from capture_agent.socket_filters import (
     WHOLE,
     as_loaded,
     attach_filter,
+    program_of,
 )
 from capture_nft.generations import Change, change_in
 from capture_nft.uapi import NFNLGRP_NFTABLES, MessageType
@@ -35,6 +36,12 @@ _NETLINK_ADD_MEMBERSHIP: Final = 1
 _SO_RCVBUFFORCE: Final = 33
 _TYPE_OFFSET: Final = 4
 _KERNEL_PORT: Final = 0
+_GENERATIONS_ONLY: Final = program_of(
+    (LOAD_HALF, 0, 0, _TYPE_OFFSET),
+    (JUMP_IF_EQUAL, 0, 1, as_loaded(MessageType.NEWGEN)),
+    (RETURN, 0, 0, WHOLE),
+    (RETURN, 0, 0, 0),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,7 @@ class NftWatch:
         self._sock = sock
         sock.settimeout(0)
         _make_room(sock)
-        _pass_generations_only(sock)
+        attach_filter(sock, _GENERATIONS_ONLY)
         sock.bind((0, 0))
         sock.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES)
 
@@ -93,15 +100,3 @@ def _make_room(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER)
     except PermissionError:  # without NET_ADMIN: as much as net.core.rmem_max allows
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-
-
-def _pass_generations_only(sock: socket.socket) -> None:
-    attach_filter(
-        sock,
-        (
-            (LOAD_HALF, 0, 0, _TYPE_OFFSET),
-            (JUMP_IF_EQUAL, 0, 1, as_loaded(MessageType.NEWGEN)),
-            (RETURN, 0, 0, WHOLE),
-            (RETURN, 0, 0, 0),
-        ),
-    )

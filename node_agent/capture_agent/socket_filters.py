@@ -7,7 +7,6 @@ in network order what the header of a netlink message has in that of the machine
 import ctypes
 import socket
 import struct
-from collections.abc import Iterable
 from typing import Final
 
 LOAD_WORD: Final = 0x20
@@ -21,14 +20,18 @@ _SO_ATTACH_FILTER: Final = 26
 _INSTRUCTION: Final = struct.Struct("=HBBI")
 
 
-def attach_filter(sock: socket.socket, program: Iterable[tuple[int, int, int, int]]) -> None:
-    """Have a socket receive only what a program passes, in place of one that it has.
+def program_of(*instructions: tuple[int, int, int, int]) -> bytes:
+    """Encode a program.
 
     Each instruction is its code, the instructions to skip if it is true, those if not, and `k`.
     """
-    instructions = b"".join(_INSTRUCTION.pack(*each) for each in program)
-    buffer = ctypes.create_string_buffer(instructions, len(instructions))
-    count = len(instructions) // _INSTRUCTION.size
+    return b"".join(_INSTRUCTION.pack(*each) for each in instructions)
+
+
+def attach_filter(sock: socket.socket, program: bytes) -> None:
+    """Have a socket receive only what a program passes, in place of one that it has."""
+    buffer = ctypes.create_string_buffer(program, len(program))
+    count = len(program) // _INSTRUCTION.size
     attached = struct.pack("@HP", count, ctypes.addressof(buffer))
     sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, attached)
 

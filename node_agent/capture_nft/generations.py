@@ -10,13 +10,14 @@ from capture_nft.dumps import messages_of
 from capture_nft.errors import MalformedDumpError
 from capture_nft.uapi import NF_HEADER, GenerationAttribute, MessageType
 
-_USUAL: Final = struct.Struct("=4xH14xHH")
-"""The type of the message, and length and type of its first attribute."""
-_USUAL_FIELDS: Final = (MessageType.NEWGEN, 8, GenerationAttribute.ID)
-_USUAL_ID: Final = slice(_USUAL.size, _USUAL.size + 4)
 _NOTICE: Final = struct.Struct("=4xH14xHH4sHH4s2xH")
-"""The same, and up to the value of the third attribute."""
-_NOTICE_FIELDS: Final = (*_USUAL_FIELDS, 8, GenerationAttribute.PID, GenerationAttribute.COMM)
+"""The type of the message, and its attributes up to the value of the third."""
+_NOTICE_FIELDS: Final = (
+    MessageType.NEWGEN,
+    *(8, GenerationAttribute.ID),
+    *(8, GenerationAttribute.PID),
+    GenerationAttribute.COMM,
+)
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -29,17 +30,6 @@ class Change(msgspec.Struct, frozen=True):
     generation: int
     pid: int
     comm: str
-
-
-def generation_in(datagram: bytes) -> int:
-    """Read the generation alone: what every kernel sends is read in a microsecond.
-
-    Raises:
-        NftError: see `change_in`.
-    """
-    if len(datagram) >= _USUAL_ID.stop and _USUAL.unpack_from(datagram) == _USUAL_FIELDS:
-        return int.from_bytes(datagram[_USUAL_ID], "big")
-    return change_in(datagram).generation
 
 
 def change_in(datagram: bytes) -> Change:
